@@ -1,0 +1,63 @@
+# `make` sets up and runs the pipeline, `make help` lists the rest.
+# Another interpreter: make PYTHON=python3.12. Another place for the environment: make VENV=/somewhere/venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(abspath $(VENV))/bin
+LOCK := $(shell cat pyproject.toml requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
+READY := $(VENV)/.ready-$(LOCK)
+READY_DEV := $(VENV)/.ready-dev-$(LOCK)
+
+# DVC runs `python` of the PATH
+export PATH := $(BIN):$(PATH)
+
+.PHONY: all test bench sample lock clean help
+
+all: $(READY) ## install what is missing, run what is out of date, show the result
+	@python -m stages.preflight
+	@dvc repro || { echo "make: failed; 'dvc checkout' brings the last outputs back" >&2; exit 1; }
+	@python -m stages.summary
+
+test: $(READY_DEV) ## ruff, mypy and pytest
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+bench: $(READY_DEV) ## speed and quality beside faiss, scikit-learn and k-means-constrained; writes bench/RESULTS.md
+	python -m bench
+
+sample: $(READY) ## write data/sample anew, to the same bytes
+	python tools/make_sample.py
+
+lock: $(READY_DEV) ## renew requirements.txt and requirements-dev.txt within the ranges of pyproject.toml
+	pip-compile -q --upgrade --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --constraint constraints.txt --output-file requirements.txt pyproject.toml
+	pip-compile -q --upgrade --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --constraint requirements.txt --extra test --extra bench --extra lock --output-file requirements-dev.txt pyproject.toml
+	@# a local build's suffix names a build that other machines can't install
+	sed -i.bak 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements.txt requirements-dev.txt
+	rm -f requirements.txt.bak requirements-dev.txt.bak
+
+clean: ## remove the environment, caches and unfinished files; outputs and DVC's cache stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .checkpoints *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find data reports -name '.*.partial' -prune -exec rm -rf {} +
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1), must be 3.11 to 3.13; try make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into $(VENV), a few minutes the first time ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q -r requirements.txt
+	@$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+$(READY_DEV): $(READY)
+	@echo "Installing test tools into $(VENV) ..."
+	@$(BIN)/python -m pip install -q -r requirements-dev.txt
+	@touch $@

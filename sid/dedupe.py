@@ -1,0 +1,81 @@
+"""Apply a collision strategy to raw codes and account for it: the codes after, and reports/collisions.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sid import collisions, metrics, quality
+from sid.codes import Codes, Vectors, check_codes
+from sid.params import Dedupe
+from sid.quantizers.base import Quantizer
+
+
+@dataclass(frozen=True)
+class Deduped:
+    """Codes after a strategy, the size of each of their levels, and the figures of before and after."""
+
+    codes: Codes
+    code_sizes: tuple[int, ...]
+    figures: dict[str, Any]
+
+
+def dedupe(
+    codes: Codes,
+    code_sizes: Sequence[int],
+    vectors: Vectors,
+    wanted: Dedupe,
+    quantizer: Callable[[], Quantizer],
+) -> Deduped:
+    """Tell colliding items apart.
+
+    Args:
+        codes: (N, L) raw codes.
+        code_sizes: L sizes.
+        vectors: (N, D) the vectors that were coded.
+        wanted: the strategy and its bounds.
+        quantizer: gives the model; called only by a strategy that needs it, since that loads torch.
+
+    Returns:
+        The new codes and `strategy`, `items`, `moved` (items whose codes changed; a suffix is no move),
+        `moved_share`, `mse_added` and `mse_added_share` of the mse before (null where nothing moved for lack of
+        a model), and `before` and `after`: `collisions.figures` with `levels` as in reports/index.json.
+
+    Raises:
+        InputError: the strategy can't tell the items apart within the codes there are.
+    """
+    codes = check_codes(codes, code_sizes, "raw codes")
+    sizes = tuple(code_sizes)
+    moved, added, share = 0, None, None
+    if wanted.strategy == "append":
+        after, size = collisions.append(codes, wanted.max_suffix)
+        sizes = (*sizes, size)
+    else:
+        model = quantizer()
+        after = collisions.reassign(codes, model.latents(vectors), model.codebooks)
+        moved = int((codes != after).any(axis=1).sum())
+        added, before = quality.error_added(model, vectors, codes, after)
+        share = metrics.round6(added / before) if before > 0 else 0.0
+        added = metrics.round6(added)
+    figures = {
+        "strategy": wanted.strategy,
+        "items": len(codes),
+        "moved": moved,
+        "moved_share": metrics.round6(moved / len(codes)),
+        "mse_added": added,
+        "mse_added_share": share,
+        "before": {**collisions.figures(codes, vectors), "levels": metrics.levels(codes, code_sizes)},
+        "after": {**collisions.figures(after, vectors), "levels": metrics.levels(after, sizes)},
+    }
+    return Deduped(after, sizes, figures)
+
+
+def usage_rows(codes: Codes, code_sizes: Sequence[int]) -> list[dict[str, int]]:
+    """reports/usage.csv: for each level (from 1), its codes by rank of use (from 1): level, rank, code, items."""
+    rows = []
+    for level, size in enumerate(code_sizes):
+        counts = metrics.code_counts(codes[:, level], size)
+        for rank, code in enumerate((-counts).argsort(kind="stable").tolist(), 1):
+            rows.append({"level": level + 1, "rank": rank, "code": code, "items": int(counts[code])})
+    return rows

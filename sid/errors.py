@@ -1,0 +1,22 @@
+"""The one exception that means 'what the user gave is wrong'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A mistake in params, data or paths, told in one line per problem.
+
+    Every problem names the file, key, row or column, what it is and what it must be, so that a stage can
+    print the problems as they are and exit with a status that is not 0. Anything else that is raised is a
+    defect of the project and keeps its traceback.
+
+    Args:
+        problems: one line, or several where several things are wrong at once.
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        lines = [problems] if isinstance(problems, str) else problems
+        self.problems: tuple[str, ...] = tuple(" ".join(line.split()) for line in lines)
+        super().__init__("\n".join(self.problems))

@@ -1,0 +1,5 @@
+"""Files that trainers read, one module a family of readers; `write_all` makes them all."""
+
+from sid.export.write import write_all
+
+__all__ = ["write_all"]

@@ -1,0 +1,105 @@
+"""Interactions: the seed's .inter splits, a row per (history, next item)."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sid.errors import InputError
+from sid.metadata import listed
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """What a user had bought, oldest first, and what came next."""
+
+    user_id: str
+    history: tuple[str, ...]
+    item_id: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split's interactions, in file order.
+
+    Attributes:
+        skipped: rows left out: the next item is unknown, or no history is left without the unknown items.
+    """
+
+    name: str
+    path: Path
+    rows: tuple[Interaction, ...]
+    skipped: int
+
+
+def read_splits(folder: Path, item_ids: Container[str], unknown_items: Literal["error", "skip"]) -> list[Split]:
+    """Read `train.inter`, `valid.inter` and `test.inter` (or `<dataset>.train.inter`, ...) from a folder.
+
+    A file is tab separated with a header: user, item ids of the history separated by spaces, next item.
+
+    Args:
+        item_ids: the ids that have a Semantic ID.
+        unknown_items: `error` refuses rows that name other ids; `skip` takes such ids out of histories and leaves
+            out rows whose next item is one.
+
+    Returns:
+        The splits there are, in the order of SPLITS.
+
+    Raises:
+        InputError: no folder, no or several files for a split, a row that has not three columns, unknown items.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder (export.interactions must name a folder with .inter files)")
+    splits = []
+    for name in SPLITS:
+        found = sorted(path for path in folder.glob("*.inter") if path.stem.split(".")[-1] == name)
+        if len(found) > 1:
+            raise InputError(
+                f"{folder}: {listed(path.name for path in found)} are {len(found)} files for one split {name}"
+            )
+        splits += [_read(name, path, item_ids, unknown_items) for path in found]
+    if not splits:
+        raise InputError(f"{folder}: has no train.inter, valid.inter or test.inter")
+    return splits
+
+
+def _read(name: str, path: Path, item_ids: Container[str], unknown_items: str) -> Split:
+    rows: list[Interaction] = []
+    unknown: dict[str, int] = {}
+    skipped = 0
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                fields = line.rstrip("\r\n").split("\t")
+                if len(fields) != 3:
+                    raise InputError(
+                        f"{path}: line {number} has {len(fields)} columns, must have 3 separated by tabs: "
+                        "user, history, next item"
+                    )
+                user, past, target = fields
+                if number == 1:
+                    if target in item_ids:
+                        raise InputError(f"{path}: line 1 is data, must be a header of three column names")
+                    continue
+                history = past.split()
+                for item in (*history, target):
+                    if item not in item_ids:
+                        unknown.setdefault(item, number)
+                known = tuple(item for item in history if item in item_ids)
+                if known and target in item_ids:
+                    rows.append(Interaction(user, known, target))
+                else:
+                    skipped += 1
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error})") from None
+    if unknown and unknown_items == "error":
+        first = next(iter(unknown.values()))
+        raise InputError(
+            f"{path}: names {len(unknown)} items that have no Semantic ID, first in line {first}: {listed(unknown)} "
+            "(export.unknown_items: skip leaves them out)"
+        )
+    return Split(name, path, tuple(rows), skipped)

@@ -1,0 +1,201 @@
+"""params.yaml -> frozen, typed sections. Unknown keys, wrong types and impossible values fail by name, all at once.
+
+The sections every stage shares live here. A method's own section (`quant.rqkmeans`, ...) lives beside its `fit`
+in `sid.quantizers` and is handed to `load` by `sid.quantizers.methods`, so that a new method adds no line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sid import yaml12
+from sid.codes import MAX_LEVELS
+from sid.errors import InputError
+
+NOT_GIVEN = "data/none"
+"""The path that stands for 'no such input'. DVC knows no optional dependency, so this small file is one."""
+
+CodeSize = Annotated[int, Field(ge=2, le=1 << 20)]
+PathText = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, no unknown keys, no guessing between types, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class MethodConfig(Section):
+    """The section of one quantisation method, `quant.<method>`."""
+
+    def conflicts(self, quant: Quant) -> list[str]:
+        """What in this section contradicts the keys that all methods share: one line each, keys named in full."""
+        return []
+
+
+class Prepare(Section):
+    """`prepare`: where embeddings and item metadata come from, and how rows are cleaned."""
+
+    embeddings: PathText
+    items: PathText
+    item_id_column: PathText
+    embedding_column: PathText
+    invalid_rows: Literal["zero", "drop", "error"]
+    normalize: Literal["none", "l2"]
+
+
+class Quant(Section):
+    """The keys of `quant` that all methods share."""
+
+    method: str
+    num_emb_list: Annotated[tuple[CodeSize, ...], Field(strict=False, min_length=1, max_length=MAX_LEVELS)]
+    e_dim: Annotated[int, Field(ge=1, le=65536)]
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class Dedupe(Section):
+    """`dedupe`: how items that share a Semantic ID are told apart."""
+
+    strategy: Literal["reassign", "append"]
+    max_suffix: Annotated[int, Field(ge=2, le=1 << 20)]
+
+
+class Export(Section):
+    """`export`: what the trainer's files are called and made from."""
+
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    interactions: PathText
+    unknown_items: Literal["error", "skip"]
+    prompts: PathText
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml, checked.
+
+    Attributes:
+        methods: every method's own section by name, the chosen one (`quant.method`) among them.
+    """
+
+    prepare: Prepare
+    quant: Quant
+    methods: Mapping[str, MethodConfig]
+    dedupe: Dedupe
+    export: Export
+
+
+def given(path: str) -> Path | None:
+    """The path of an optional input, or None where params.yaml names `data/none`."""
+    return None if Path(path) == Path(NOT_GIVEN) else Path(path)
+
+
+def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> Params:
+    """Read and check params.yaml as a whole.
+
+    Args:
+        path: the YAML file.
+        method_configs: the section type of every method there is, by name.
+
+    Raises:
+        InputError: one line per problem: unknown or missing key, wrong type, value out of range, lists whose
+            lengths contradict each other, scalars that YAML readers disagree on.
+    """
+    raw = yaml12.read(path)
+    problems: list[str] = []
+    top: dict[str, type[Section]] = {"prepare": Prepare, "quant": Quant, "dedupe": Dedupe, "export": Export}
+    problems += _unknown("", raw, top)
+    parts: dict[str, Section | None] = {}
+    configs: dict[str, MethodConfig] = {}
+    for name, kind in top.items():
+        section = raw.get(name)
+        if not isinstance(section, dict):
+            problems.append(f"{name} is {_show(section)}: must be a section of keys ({', '.join(kind.model_fields)})")
+            continue
+        if name == "quant":
+            configs = _methods(section, method_configs, problems)
+            section = {key: value for key, value in section.items() if key not in method_configs}
+        parts[name] = _section(name, section, kind, problems, also=method_configs if name == "quant" else ())
+    quant = parts.get("quant")
+    if isinstance(quant, Quant):
+        problems += _contradictions(quant, configs, method_configs)
+    if problems:
+        raise InputError(f"{path}: {problem}" for problem in problems)
+    return Params(methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
+
+
+def _methods(
+    quant: dict[str, Any], method_configs: Mapping[str, type[MethodConfig]], problems: list[str]
+) -> dict[str, MethodConfig]:
+    configs: dict[str, MethodConfig] = {}
+    for name, kind in method_configs.items():
+        section = quant.get(name)
+        if not isinstance(section, dict):
+            keys = ", ".join(kind.model_fields)
+            problems.append(f"quant.{name} is {_show(section)}: must be a section of keys ({keys})")
+            continue
+        config = _section(f"quant.{name}", section, kind, problems)
+        if config is not None:
+            assert isinstance(config, MethodConfig)
+            configs[name] = config
+    return configs
+
+
+def _section(
+    prefix: str, section: dict[str, Any], kind: type[Section], problems: list[str], also: Any = ()
+) -> Section | None:
+    problems += _unknown(prefix + ".", section, [*kind.model_fields, *also])
+    known = {key: value for key, value in section.items() if key in kind.model_fields}
+    try:
+        return kind.model_validate(known)
+    except ValidationError as error:
+        problems += [_problem(prefix, detail) for detail in error.errors(include_url=False)]
+        return None
+
+
+def _contradictions(
+    quant: Quant, configs: Mapping[str, MethodConfig], method_configs: Mapping[str, type[MethodConfig]]
+) -> list[str]:
+    if quant.method not in method_configs:
+        return [f"quant.method is {quant.method!r}: must be one of {', '.join(method_configs)}"]
+    config = configs.get(quant.method)
+    return [] if config is None else config.conflicts(quant)
+
+
+def _unknown(prefix: str, section: dict[str, Any], known: Any) -> list[str]:
+    problems = []
+    for key in section:
+        if key not in known:
+            close = difflib.get_close_matches(key, list(known), n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys here: {', '.join(known)}"
+            problems.append(f"{prefix}{key} is an unknown key; {hint}")
+    return problems
+
+
+def _problem(prefix: str, detail: Any) -> str:
+    """pydantic's account of one fault as one line: key, what it is, what it must be."""
+    key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    if detail["type"] == "missing":
+        return f"{key} is missing: give it a value"
+    if detail["type"] == "string_pattern_mismatch":
+        rule = f"must match {detail['ctx']['pattern']}"
+    else:
+        rule = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        rule = rule[0].lower() + rule[1:]
+    return f"{key} is {_show(detail['input'])}: {rule}"
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(list(value)) if isinstance(value, tuple) else repr(value)

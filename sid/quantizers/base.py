@@ -1,0 +1,113 @@
+"""What every fitted quantiser is, and what every fit returns beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sid.codes import Codes, Vectors
+
+
+class Quantizer(Protocol):
+    """A fitted quantiser: vectors (N, D) <-> codes (N, L). Always fitted; never changes."""
+
+    @property
+    def method(self) -> str:
+        """The name of the method that fitted it, as in `quant.method`."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """D, the dimension of the vectors it takes."""
+        ...
+
+    @property
+    def code_sizes(self) -> tuple[int, ...]:
+        """Codes there are at each level; levels may differ."""
+        ...
+
+    @property
+    def codebooks(self) -> Sequence[Vectors]:
+        """One (K, e_dim) float32 array a level, in the space of `latents`."""
+        ...
+
+    def latents(self, vectors: Vectors) -> Vectors:
+        """(N, D) -> (N, e_dim) float32: what the codebooks quantise. Level l codes what levels before it left."""
+        ...
+
+    def encode(self, vectors: Vectors) -> Codes:
+        """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
+        ...
+
+    def decode(self, codes: Codes) -> Vectors:
+        """(N, L) -> (N, D) float32, in the input space."""
+        ...
+
+    def save(self, path: str | Path) -> None:
+        """Write one .pth of tensors and plain values, which `sid.quantizers.methods.load` reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a method's `fit` returns.
+
+    Attributes:
+        quantizer: the fitted quantiser.
+        curve: a row per step of training for reports/train.csv; `step` (from 1) and `mse` are always there,
+            mse in the input space and per coordinate where the method knows it there.
+        figures: single values for reports/train.json.
+    """
+
+    quantizer: Quantizer
+    curve: Sequence[Mapping[str, float | int]]
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Centre and scale that travel with a model, so that losses and distances mean the same on any embedding.
+
+    Attributes:
+        mean: (D,) float32, subtracted from every row.
+        scale: by which the centred rows are divided: their root mean square over all coordinates, 1 for
+            rows that are all equal.
+    """
+
+    mean: NDArray[np.float32]
+    scale: float
+
+    @classmethod
+    def identity(cls, dim: int) -> Scaling:
+        """Neither centre nor scale: for codebooks that live in the input space."""
+        return cls(np.zeros(dim, np.float32), 1.0)
+
+    @classmethod
+    def of(cls, vectors: Vectors, chunk_rows: int = 65536) -> Scaling:
+        """Measure (N, D) finite vectors, N >= 1, a chunk at a time, in float64."""
+        starts = range(0, len(vectors), chunk_rows)
+        total = sum(vectors[i : i + chunk_rows].sum(axis=0, dtype=np.float64) for i in starts)
+        mean = np.asarray(total / len(vectors), np.float32)
+        square = 0.0
+        for i in starts:
+            centred = vectors[i : i + chunk_rows].astype(np.float64) - mean
+            square += float(np.einsum("nd,nd->", centred, centred))
+        scale = float(np.float32(np.sqrt(square / vectors.size)))
+        return cls(mean, scale if scale > 0 else 1.0)
+
+    def apply(self, vectors: Vectors) -> Vectors:
+        """(N, D) input space -> (N, D) model space; float32, row by row."""
+        rows: Vectors = vectors - self.mean
+        rows /= np.float32(self.scale)
+        return rows
+
+    def undo(self, vectors: Vectors) -> Vectors:
+        """(N, D) model space -> (N, D) input space."""
+        rows: Vectors = vectors * np.float32(self.scale)
+        rows += self.mean
+        return rows

@@ -1,0 +1,146 @@
+"""ResidualQuantizer: codebooks in the (centred, scaled) input space. RQ-KMeans and its constrained form end here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sid.clustering.distances import nearest
+from sid.codes import Codes, Vectors, check_codes
+from sid.errors import InputError
+from sid.quantizers import checkpoint
+from sid.quantizers.base import Scaling
+
+KIND = "residual"
+
+_CHUNK_ROWS = 65536
+
+
+def quantize(residual: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    """Code (n, e_dim) rows level by level, each level what the ones before it left.
+
+    Args:
+        residual: (n, e_dim) float32; overwritten with what the last level leaves.
+        codebooks: L tensors (K, e_dim) float32 on the same device.
+
+    Returns:
+        (n, L) int64; a row's codes depend on that row alone.
+    """
+    codes = []
+    for codebook in codebooks:
+        labels = nearest(residual, codebook)
+        residual -= codebook[labels]
+        codes.append(labels)
+    return torch.stack(codes, dim=1)
+
+
+def sum_codewords(codes: Codes, codebooks: Sequence[Vectors]) -> Vectors:
+    """(n, L) codes -> (n, e_dim) float32: the sum of their codewords, first level first."""
+    total = codebooks[0][codes[:, 0]].astype(np.float32, copy=True)
+    for level in range(1, len(codebooks)):
+        total += codebooks[level][codes[:, level]]
+    return total
+
+
+def row_chunks(vectors: Vectors) -> Iterator[Vectors]:
+    """(N, D) in pieces of rows, for work whose memory must not grow with N."""
+    for start in range(0, len(vectors), _CHUNK_ROWS):
+        yield vectors[start : start + _CHUNK_ROWS]
+
+
+def check_dim(vectors: Vectors, dim: int) -> None:
+    """Raise InputError unless the vectors are (N, dim) float32."""
+    if vectors.ndim != 2 or vectors.shape[1] != dim or vectors.dtype != np.float32:
+        raise InputError(f"vectors have shape {vectors.shape} and dtype {vectors.dtype}, must be (N, {dim}) float32")
+
+
+@dataclass(frozen=True)
+class ResidualQuantizer:
+    """Residual quantisation by nearest codeword, level after level.
+
+    Attributes:
+        codebooks: L arrays (K, D) float32 in the space of `scaling`; K may differ.
+        scaling: what is done to a row before the first level.
+        method: the name of the method that fitted it.
+        device: where `encode` works, e.g. 'cpu' or 'cuda'.
+        info: the config and figures of the fit, as plain values; saved with it, of no effect.
+    """
+
+    codebooks: tuple[Vectors, ...]
+    scaling: Scaling
+    method: str = "rqkmeans"
+    device: str = "cpu"
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the codebooks against each other; InputError where they don't fit."""
+        if not self.codebooks:
+            raise InputError("a residual quantiser needs at least one codebook")
+        for level, codebook in enumerate(self.codebooks):
+            if codebook.ndim != 2 or codebook.shape[1] != self.dim or codebook.dtype != np.float32:
+                raise InputError(
+                    f"codebook {level} has shape {codebook.shape} and dtype {codebook.dtype}, "
+                    f"must be (K, {self.dim}) float32"
+                )
+            if not np.isfinite(codebook).all():
+                raise InputError(f"codebook {level} holds NaN or Inf, must be finite")
+
+    @property
+    def dim(self) -> int:
+        """D, the dimension of the vectors it takes."""
+        return len(self.scaling.mean)
+
+    @property
+    def code_sizes(self) -> tuple[int, ...]:
+        """Codes there are at each level, read off the codebooks."""
+        return tuple(len(codebook) for codebook in self.codebooks)
+
+    def latents(self, vectors: Vectors) -> Vectors:
+        """(N, D) -> (N, D) float32: the centred and scaled rows."""
+        check_dim(vectors, self.dim)
+        return self.scaling.apply(vectors)
+
+    def encode(self, vectors: Vectors) -> Codes:
+        """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
+        check_dim(vectors, self.dim)
+        books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
+        codes = np.empty((len(vectors), len(books)), np.int32)
+        start = 0
+        for rows in row_chunks(vectors):
+            found = quantize(torch.from_numpy(self.scaling.apply(rows)).to(self.device), books)
+            codes[start : start + len(rows)] = found.cpu().numpy()
+            start += len(rows)
+        return codes
+
+    def decode(self, codes: Codes) -> Vectors:
+        """(N, L) -> (N, D) float32, in the input space."""
+        codes = check_codes(codes, self.code_sizes, "codes")
+        return self.scaling.undo(sum_codewords(codes, self.codebooks))
+
+    def save(self, path: str | Path) -> None:
+        """Write one .pth, which `sid.quantizers.methods.load` reads."""
+        state = {
+            "method": self.method,
+            "codebooks": [torch.from_numpy(book) for book in self.codebooks],
+            "mean": torch.from_numpy(self.scaling.mean),
+            "scale": self.scaling.scale,
+            "info": dict(self.info),
+        }
+        checkpoint.write(path, KIND, state)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], device: str) -> ResidualQuantizer:
+        """The quantiser that `save` wrote, to work on `device`."""
+        return cls(
+            tuple(book.numpy() for book in state["codebooks"]),
+            Scaling(state["mean"].numpy(), float(state["scale"])),
+            str(state["method"]),
+            device,
+            state["info"],
+        )

@@ -1,0 +1,78 @@
+"""SemanticIds: every item's codes with its id, in memory and as Parquet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sid.codes import NO_TOKEN, Codes, check_codes
+from sid.errors import InputError
+from sid.tokens import sid_text
+
+_SIZES_KEY = b"sid.code_sizes"
+
+
+@dataclass(frozen=True)
+class SemanticIds:
+    """Every item's Semantic ID.
+
+    Attributes:
+        item_ids: (N,) the ids as text, in the order of the embeddings.
+        codes: (N, L) int32. In the last column alone -1 may stand for 'no token'.
+        code_sizes: codes there are at each level, L of them.
+    """
+
+    item_ids: pl.Series
+    codes: Codes
+    code_sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the parts against each other; InputError where they don't fit."""
+        if len(self.item_ids) != len(self.codes):
+            raise InputError(f"{len(self.item_ids)} item ids, but {len(self.codes)} rows of codes")
+        present = self.codes.copy()
+        present[:, -1] = np.where(present[:, -1] == NO_TOKEN, 0, present[:, -1])
+        check_codes(present, self.code_sizes, "Semantic IDs")
+
+    def texts(self) -> list[str]:
+        """Every item's Semantic ID as text, in item order."""
+        return [sid_text(row) for row in self.codes.tolist()]
+
+    def save(self, path: str | Path) -> None:
+        """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata."""
+        flat = pa.array(self.codes.reshape(-1), type=pa.int32())
+        table = pa.table(
+            {
+                "item_id": self.item_ids.to_arrow().cast(pa.string()),
+                "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
+                "sid": pa.array(self.texts(), type=pa.string()),
+            }
+        )
+        table = table.replace_schema_metadata({_SIZES_KEY: json.dumps(self.code_sizes).encode()})
+        pq.write_table(table, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SemanticIds:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, no Parquet, or not made by `save`.
+        """
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(f"{path}: can't be read as Parquet ({error})") from None
+        metadata = table.schema.metadata or {}
+        missing = [name for name in ("item_id", "codes") if name not in table.column_names]
+        if missing or _SIZES_KEY not in metadata:
+            raise InputError(f"{path}: holds no Semantic IDs (columns {table.column_names}); run the dedupe stage")
+        sizes = tuple(int(size) for size in json.loads(metadata[_SIZES_KEY]))
+        flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        ids = pl.Series("item_id", table.column("item_id"))
+        return cls(ids, flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes)

@@ -1,0 +1,36 @@
+"""Check params.yaml and the inputs it names before DVC runs: DVC removes a stage's old outputs before it starts it."""
+
+import sys
+
+from sid import params
+from sid.embeddings import open_embeddings
+from sid.errors import InputError
+from sid.quantizers.methods import CONFIGS
+from sid.sft import Prompts
+from stages.snapshot import PARAMS
+
+
+def main() -> int:
+    """0 if params.yaml is right and its inputs are there; else 1, with one line per problem on stderr."""
+    try:
+        wanted = params.load(PARAMS, CONFIGS)
+        source = wanted.prepare
+        open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
+        Prompts.load(wanted.export.prompts)
+        optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
+        missing = [
+            f"{PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
+            for key, path in optional.items()
+            if (named := params.given(path)) is not None and not named.exists()
+        ]
+        if missing:
+            raise InputError(missing)
+    except InputError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

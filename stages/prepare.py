@@ -1,0 +1,27 @@
+"""Load embeddings and item metadata, clean and align them, and write both as the prepared artifacts."""
+
+from sid import items, params
+from sid.embeddings import open_embeddings
+from sid.files import write_json
+from sid.items import Cleaning
+from sid.metadata import read_metadata
+from stages.run import Stage, run
+
+
+def main(stage: Stage) -> str:
+    """params.yaml's catalogue -> vectors, items, report."""
+    wanted = stage.params.prepare
+    source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column)
+    metadata_path = params.given(wanted.items)
+    metadata = None if metadata_path is None else read_metadata(metadata_path, wanted.item_id_column)
+    cleaning = Cleaning(wanted.invalid_rows, wanted.normalize)
+    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), stage.output("items"))
+    write_json(stage.output("report"), figures)
+    return (
+        f"{figures['items']:,} items of {figures['dim']} dimensions, {figures['nan_rows']} rows with NaN, "
+        f"{figures['inf_rows']} with Inf, {figures['zero_rows']} all zero, {figures['duplicate_rows']} duplicates"
+    )
+
+
+if __name__ == "__main__":
+    run("prepare", main, inputs=(), outputs=("vectors", "items", "report"))

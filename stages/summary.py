@@ -1,0 +1,56 @@
+"""Show what the pipeline's reports say, in a few lines, and where its outputs are."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+OUTPUTS = {
+    "data/sids.parquet": "every item's codes and Semantic ID",
+    "data/sft/": "index, items and fine-tuning records for trainers",
+    "data/quantizer.pth": "the fitted quantiser, for new items",
+    "reports/report.html": "the page to look at first",
+    "reports/*.json": "all figures; compare runs with dvc metrics diff",
+}
+
+
+def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each line of the table, from the reports by name."""
+    prepare, train, index = reports["prepare"], reports["train"], reports["index"]
+    collisions, export = reports["collisions"], reports["export"]
+    levels = index["levels"].values()
+    before, after = collisions["before"]["collision_rate"], collisions["after"]["collision_rate"]
+    records = [f"{task} {sum(splits.values()):,}" for task, splits in export["records"].items()]
+    return [
+        ("items", f"{prepare['items']:,} of {prepare['dim']} dimensions"),
+        ("method", f"{train['method']}, {' x '.join(map(str, train['num_emb_list']))} codes"),
+        ("codes used", " ".join(f"{level['used']}/{level['size']}" for level in levels)),
+        ("perplexity", " ".join(f"{level['perplexity']:.1f}" for level in levels)),
+        ("R2", f"{index['r2']:.3f}"),
+        (
+            "collisions",
+            f"{before:.1%} -> {after:.1%} ({collisions['strategy']}, {collisions['moved']:,} items moved)",
+        ),
+        ("records", ", ".join(records)),
+    ]
+
+
+def main() -> int:
+    """Print the table; 1 if a report is missing."""
+    try:
+        names = ("prepare", "train", "index", "collisions", "export")
+        reports = {name: json.loads(Path(f"reports/{name}.json").read_text(encoding="utf-8")) for name in names}
+    except FileNotFoundError as error:
+        print(f"error: {error.filename}: no such file; run dvc repro first", file=sys.stderr)
+        return 1
+    print()
+    for name, value in lines(reports):
+        print(f"  {name:<12} {value}")
+    print()
+    for path, what in OUTPUTS.items():
+        print(f"  {path:<20} {what}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
