@@ -128,7 +128,7 @@ def reassign(codes: Codes, latents: Vectors, codebooks: Sequence[Vectors]) -> Co
     codes = check_codes(codes, sizes, "codes").copy()
     if len(codes) > math.prod(sizes):
         raise InputError(
-            f"{len(codes)} items can't have Semantic IDs of their own: quant.num_emb_list {sizes} has {math.prod(sizes)}"
+            f"{len(codes)} items can't have Semantic IDs of their own: the codebooks {sizes} have {math.prod(sizes)}"
         )
     books = [book.astype(np.float64) for book in codebooks]
     groups = Groups.of(prefix_ids(codes)[-1])

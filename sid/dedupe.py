@@ -72,7 +72,7 @@ def dedupe(
 
 
 def usage_rows(codes: Codes, code_sizes: Sequence[int]) -> list[dict[str, int]]:
-    """reports/usage.csv: for each level (from 1), its codes by rank of use (from 1): level, rank, code, items."""
+    """How often each code is used: for each level (from 1), its codes by rank (from 1): level, rank, code, items."""
     rows = []
     for level, size in enumerate(code_sizes):
         counts = metrics.code_counts(codes[:, level], size)

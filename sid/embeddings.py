@@ -101,9 +101,12 @@ def _open_npy(path: Path) -> EmbeddingSource:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        if "Array can't be memory-mapped" in str(error) or "allow_pickle" in str(error):
+        with path.open("rb") as file:
+            is_npy = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+        if is_npy and "Python objects" in str(error):
             raise InputError(f"{path}: holds pickled objects, must be a float array (rows, dim)") from None
-        raise InputError(f"{path}: broken or no .npy file ({error})") from None
+        reason = str(error) if is_npy else "it doesn't begin as one"
+        raise InputError(f"{path}: broken or no .npy file ({reason})") from None
     if not isinstance(matrix, np.ndarray):
         raise InputError(f"{path}: holds an archive, must be one float array (rows, dim)")
     if matrix.dtype not in _FLOATS:

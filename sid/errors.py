@@ -1,8 +1,11 @@
-"""The one exception that means 'what the user gave is wrong'."""
+"""The one exception that means 'what the user gave is wrong', and how it names offenders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+_LISTED = 5
 
 
 class InputError(ValueError):
@@ -20,3 +23,9 @@ class InputError(ValueError):
         lines = [problems] if isinstance(problems, str) else problems
         self.problems: tuple[str, ...] = tuple(" ".join(line.split()) for line in lines)
         super().__init__("\n".join(self.problems))
+
+
+def listed(ids: Iterable[Any]) -> str:
+    """The first five of some ids, for a message."""
+    ids = list(ids)
+    return ", ".join(str(item) for item in ids[:_LISTED]) + (", ..." if len(ids) > _LISTED else "")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sid.errors import InputError
-from sid.metadata import listed
+from sid.errors import InputError, listed
 
 SPLITS = ("train", "valid", "test")
 

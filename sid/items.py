@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from sid.codes import Vectors
 from sid.embeddings import Chunk, EmbeddingSource
-from sid.errors import InputError
-from sid.metadata import FIELDS, listed, refuse_duplicates
+from sid.errors import InputError, listed
+from sid.metadata import FIELDS, refuse_duplicates
 
 _LISTED = 20
 _QUANTILES = {"min": 0.0, "p01": 0.01, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p99": 0.99, "max": 1.0}
@@ -104,25 +104,6 @@ def prepare(
     }
 
 
-def load_vectors(path: str | Path) -> Vectors:
-    """The prepared vectors (N, D) float32, mapped from disk and read only."""
-    try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: can't be read, run the prepare stage ({error})") from None
-    if vectors.ndim != 2 or vectors.dtype != np.float32:
-        raise InputError(f"{path}: has shape {vectors.shape} and dtype {vectors.dtype}, must be (N, D) float32")
-    return vectors  # type: ignore[no-any-return]
-
-
-def load_items(path: str | Path) -> pl.DataFrame:
-    """The prepared items: item_id and metadata columns, all text, in the order of the vectors."""
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path}: can't be read, run the prepare stage ({error})") from None
-
-
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
     # NumPy pads the header so that the first axis may change without moving the data: rows that turn out to be
     # dropped need no second pass.
@@ -145,7 +126,7 @@ def _clean(chunk: Chunk, cleaning: Cleaning, scan: _Scan) -> Vectors:
         rows[~finite] = 0
     rows += 0.0  # -0.0 becomes 0.0: equal rows have equal bytes
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    scan.zero_rows += _where(ids, norms[:, None] == 0).to_list()
+    scan.zero_rows += _where(ids, np.asarray(norms == 0)[:, None]).to_list()
     if cleaning.normalize == "l2":
         rows /= np.where(norms > 0, norms, 1.0)[:, None]
     scan.kept_ids.append(ids)

@@ -10,12 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from sid.errors import InputError
+from sid.errors import InputError, listed
 
 FIELDS = ("title", "description", "brand", "categories")
 """The columns that are always there, in the order in which item.json lists them; empty where nothing is known."""
-
-_LISTED = 5
 
 
 def read_metadata(path: str | Path, item_id_column: str) -> pl.DataFrame:
@@ -57,12 +55,6 @@ def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
         raise InputError(
             f"{where}: {len(distinct)} item ids stand more than once, ids must be unique: {listed(distinct)}"
         )
-
-
-def listed(ids: Iterable[Any]) -> str:
-    """The first five of some ids, for a message."""
-    ids = list(ids)
-    return ", ".join(str(item) for item in ids[:_LISTED]) + (", ..." if len(ids) > _LISTED else "")
 
 
 def _read_json(path: Path, item_id_column: str) -> pl.DataFrame:
@@ -115,24 +107,18 @@ def _jsonl_records(path: Path, item_id_column: str) -> Iterator[dict[str, Any]]:
 
 def _frame(records: Iterable[dict[str, Any]]) -> pl.DataFrame:
     columns: dict[str, list[str | None]] = {"item_id": []}
-    count = 0
-    for record in records:
+    for before, record in enumerate(records):
         for name, value in record.items():
-            column = columns.setdefault(name, [None] * count)
-            column.append(_text(value))
-        count += 1
+            columns.setdefault(name, [None] * before).append(_text(value))
         for column in columns.values():
-            if len(column) < count:
+            if len(column) == before:
                 column.append(None)
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
 def _read_table(path: Path, item_id_column: str) -> pl.DataFrame:
     try:
-        if path.suffix == ".csv":
-            frame = pl.read_csv(path, infer_schema=False)
-        else:
-            frame = pl.read_parquet(path)
+        frame = pl.read_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path}: broken {path.suffix[1:]} ({error})") from None
     if item_id_column not in frame.columns:

@@ -188,7 +188,12 @@ def _problem(prefix: str, detail: Any) -> str:
     if detail["type"] == "string_pattern_mismatch":
         rule = f"must match {detail['ctx']['pattern']}"
     else:
-        rule = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        rule = (
+            detail["msg"]
+            .removeprefix("Value error, ")
+            .replace("Input should be", "must be")
+            .replace("valid tuple", "list")
+        )
         rule = rule[0].lower() + rule[1:]
     return f"{key} is {_show(detail['input'])}: {rule}"
 

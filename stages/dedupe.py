@@ -5,7 +5,7 @@ import json
 from sid import dedupe, report
 from sid.codes import load_codes
 from sid.files import write_csv, write_json
-from sid.items import load_items, load_vectors
+from sid.prepared import load_items, load_vectors
 from sid.quantizers import methods
 from sid.semantic_ids import SemanticIds
 from stages.run import Stage, run

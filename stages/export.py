@@ -2,7 +2,7 @@
 
 from sid.export import write_all
 from sid.files import write_json
-from sid.items import load_items
+from sid.prepared import load_items
 from sid.semantic_ids import SemanticIds
 from stages.run import Stage, run
 

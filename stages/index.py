@@ -4,7 +4,7 @@ import numpy as np
 
 from sid import quality
 from sid.files import write_json
-from sid.items import load_vectors
+from sid.prepared import load_vectors
 from sid.quantizers import methods
 from stages.run import Stage, run
 

@@ -1,7 +1,7 @@
 """Fit the quantiser that quant.method names to the prepared vectors."""
 
 from sid.files import write_csv, write_json
-from sid.items import load_vectors
+from sid.prepared import load_vectors
 from sid.quantizers import methods
 from stages.run import Stage, run
 

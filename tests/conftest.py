@@ -1,0 +1,133 @@
+"""What the tests share: small catalogues, and a project folder in which stages can be run as users run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CATALOGUE = ROOT.parent / "shared" / "data" / "industrial"
+
+needs_catalogue = pytest.mark.skipif(
+    not CATALOGUE.is_dir(), reason=f"the real catalogue is not there ({CATALOGUE.relative_to(ROOT.parent)} is absent)"
+)
+
+ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
+
+STAGES = {
+    "prepare": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
+    " --report reports/prepare.json",
+    "train": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --report reports/train.json"
+    " --curve reports/train.csv",
+    "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
+    " --report reports/index.json",
+    "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
+    " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --sids data/sids.parquet"
+    " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv",
+    "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"
+    " --report reports/export.json",
+}
+
+
+def catalogue(rows: int = 60, dim: int = 8, seed: int = 0) -> np.ndarray:
+    """A small mixture: (rows, dim) float32."""
+    generator = np.random.default_rng(seed)
+    centres = generator.normal(size=(6, dim))
+    return (centres[generator.integers(6, size=rows)] + 0.3 * generator.normal(size=(rows, dim))).astype(np.float32)
+
+
+@dataclass
+class Project:
+    """A copy of the project's code and params beside a small catalogue of its own."""
+
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def params(self, **changes: Any) -> None:
+        """Change keys of params.yaml, dots written as __."""
+        values = yaml.safe_load(self.path("params.yaml").read_text())
+        for dotted, value in changes.items():
+            *sections, key = dotted.split("__")
+            section = values
+            for name in sections:
+                section = section[name]
+            section[key] = value
+        self.path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def command(self, stage: str) -> list[str]:
+        return [sys.executable, "-m", f"stages.{stage}", *STAGES[stage].split()]
+
+    def run(self, stage: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(stage), cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True)
+
+    def succeed(self, *stages: str) -> None:
+        for stage in stages or STAGES:
+            done = self.run(stage)
+            assert done.returncode == 0, f"{stage}: {done.stdout}{done.stderr}"
+
+    def report(self, name: str) -> Any:
+        return json.loads(self.path(f"reports/{name}.json").read_text())
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file below data/ and reports/, as it is."""
+        files = [path for top in ("data", "reports") for path in self.path(top).rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+
+
+def make_project(folder: Path, vectors: np.ndarray | None = None) -> Project:
+    """A project of 60 items (or of other vectors) in a new folder, params set for it, nothing run yet."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for part in ("sid", "stages", "prompts"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    for part in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / part, folder / part)
+    (folder / "data").mkdir()
+    shutil.copy(ROOT / "data" / "none", folder / "data" / "none")
+    vectors = catalogue() if vectors is None else vectors
+    np.save(folder / "embeddings.npy", vectors)
+    items = {str(row): {"title": f"Item {row}", "description": ""} for row in range(len(vectors))}
+    (folder / "items.json").write_text(json.dumps(items))
+    (folder / "inter").mkdir()
+    header = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+    for split, rows in (("train", "7\t0 1\t2\n8\t3\t4\n"), ("valid", "7\t0 1 2\t3\n"), ("test", "7\t0 1 2 3\t4\n")):
+        (folder / "inter" / f"{split}.inter").write_text(header + rows)
+    project = Project(folder)
+    project.params(
+        prepare__embeddings="embeddings.npy",
+        prepare__items="items.json",
+        quant__num_emb_list=[4, 4, 8],
+        quant__method="rqkmeans",
+        export__interactions="inter",
+        export__dataset="shop",
+    )
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = make_project(tmp_path_factory.mktemp("finished") / "project")
+    project.succeed()
+    return project
+
+
+@pytest.fixture
+def finished(_finished: Project, tmp_path: Path) -> Project:
+    """A project whose pipeline has run; each test has a copy of its own."""
+    return Project(Path(shutil.copytree(_finished.folder, tmp_path / "project")))

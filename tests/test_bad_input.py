@@ -1,0 +1,314 @@
+"""What a user gets wrong is told in one line, ends the stage with a status, and leaves earlier outputs alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Project, catalogue
+
+
+def save(project: Project, vectors: object) -> None:
+    np.save(project.path("embeddings.npy"), vectors)
+
+
+def text(name: str, content: str) -> Callable[[Project], None]:
+    return lambda project: void(project.path(name).write_text(content))
+
+
+def void(_: object) -> None:
+    return None
+
+
+def key(dotted: str, value: object) -> Callable[[Project], None]:
+    return lambda project: project.params(**{dotted: value})
+
+
+def array(vectors: object) -> Callable[[Project], None]:
+    return lambda project: save(project, vectors)
+
+
+def replace(old: str, new: str) -> Callable[[Project], None]:
+    """Edit params.yaml as text: for what only shows in its spelling."""
+
+    def edit(project: Project) -> None:
+        content = project.path("params.yaml").read_text()
+        assert old in content
+        project.path("params.yaml").write_text(content.replace(old, new))
+
+    return edit
+
+
+def truncate(project: Project) -> None:
+    path = project.path("embeddings.npy")
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pickled(project: Project) -> None:
+    np.save(project.path("embeddings.npy"), np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
+
+
+def parquet(ids: list[object], rows: object, name: str = "in.parquet", **columns: str) -> Callable[[Project], None]:
+    def write(project: Project) -> None:
+        names = {"item_id": "item_id", "embedding": "embedding", **columns}
+        path = project.path(name)
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({names["item_id"]: ids, names["embedding"]: rows}), path)
+        project.params(prepare__embeddings=name.split("/")[0], prepare__items="data/none")
+
+    return write
+
+
+def items(change: Callable[[dict[str, object]], object]) -> Callable[[Project], None]:
+    def edit(project: Project) -> None:
+        found = json.loads(project.path("items.json").read_text())
+        change(found)
+        project.path("items.json").write_text(json.dumps(found))
+
+    return edit
+
+
+def jsonl(*lines: str) -> Callable[[Project], None]:
+    def write(project: Project) -> None:
+        project.path("items.jsonl").write_text("\n".join(lines) + "\n")
+        project.params(prepare__items="items.jsonl")
+
+    return write
+
+
+def csv(content: str) -> Callable[[Project], None]:
+    def write(project: Project) -> None:
+        project.path("items.csv").write_text(content)
+        project.params(prepare__items="items.csv")
+
+    return write
+
+
+def with_nan(project: Project) -> None:
+    vectors = catalogue()
+    vectors[[4, 9]] = np.nan
+    save(project, vectors)
+    project.params(prepare__invalid_rows="error")
+
+
+def file_in_the_way(project: Project) -> None:
+    project.path("reports").rename(project.path("elsewhere"))
+    project.path("reports").write_text("")
+
+
+def inter(split: str, *lines: str) -> Callable[[Project], None]:
+    header = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+    return text(f"inter/{split}.inter", header + "".join(f"{line}\n" for line in lines))
+
+
+LISTS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+
+CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
+    # what is wrong, stage, how to bring it about, what must be said
+    ("missing embeddings", "prepare", key("prepare__embeddings", "no.npy"), "no.npy: no such file"),
+    ("unknown kind", "prepare", key("prepare__embeddings", "items.json"), "items.json: unknown kind of file '.json'"),
+    ("empty folder", "prepare", key("prepare__embeddings", "inter"), "inter: a folder without .parquet files"),
+    ("1-D array", "prepare", array(np.zeros(9, np.float32)), "embeddings.npy: has shape (9,), must be 2-D"),
+    (
+        "3-D array",
+        "prepare",
+        array(np.zeros((3, 2, 2), np.float32)),
+        "embeddings.npy: has shape (3, 2, 2), must be 2-D",
+    ),
+    ("integer dtype", "prepare", array(np.zeros((3, 2), np.int64)), "embeddings.npy: has dtype int64, must be float16"),
+    ("string dtype", "prepare", array(np.array([["a", "b"]] * 3)), "embeddings.npy: has dtype <U1, must be float16"),
+    ("object dtype, pickled", "prepare", pickled, "embeddings.npy: holds pickled objects"),
+    ("truncated npy", "prepare", truncate, "embeddings.npy: broken or no .npy file"),
+    ("no npy at all", "prepare", text("embeddings.npy", "hello"), "embeddings.npy: broken or no .npy file"),
+    ("empty file", "prepare", text("embeddings.npy", ""), "embeddings.npy: broken or no .npy file"),
+    ("no rows", "prepare", array(np.zeros((0, 4), np.float32)), "embeddings.npy: has 0 rows, must have at least 2"),
+    ("one row", "prepare", array(np.zeros((1, 4), np.float32)), "embeddings.npy: has 1 rows, must have at least 2"),
+    ("no columns", "prepare", array(np.zeros((4, 0), np.float32)), "embeddings.npy: its vectors have no values"),
+    ("NaN under error", "prepare", with_nan, "embeddings.npy: 2 rows with NaN (items 4, 9), must be none"),
+    (
+        "broken parquet",
+        "prepare",
+        lambda p: (text("x.parquet", "no")(p), p.params(prepare__embeddings="x.parquet"))[1],
+        "x.parquet: broken or no Parquet file",
+    ),
+    (
+        "missing id column",
+        "prepare",
+        parquet([1, 2, 3], LISTS, item_id="sku"),
+        "no column 'item_id' (prepare.item_id_col",
+    ),
+    (
+        "missing column",
+        "prepare",
+        parquet([1, 2, 3], LISTS, embedding="vec"),
+        "no column 'embedding' (prepare.embedding",
+    ),
+    (
+        "ids of float",
+        "prepare",
+        parquet([1.5, 2.5, 3.5], LISTS),
+        "column 'item_id' is double, must be string or integer",
+    ),
+    ("lists of integer", "prepare", parquet([1, 2], [[1], [2]]), "column 'embedding' is list<"),
+    (
+        "column of float",
+        "prepare",
+        parquet([1, 2], [1.0, 2.0]),
+        "column 'embedding' is double, must be a list of float",
+    ),
+    (
+        "ragged lists",
+        "prepare",
+        parquet(["x", "y", "z"], [[1.0, 2.0], [3.0], [5.0, 6.0]]),
+        "item 'y' has 1 values in embedding, must have 2",
+    ),
+    ("missing vector", "prepare", parquet(["x", "y"], [[1.0], None]), "item 'y' has no embedding"),
+    ("missing id", "prepare", parquet(["x", None], [[1.0], [2.0]]), "row 1 has no item_id"),
+    ("duplicate ids", "prepare", parquet(["x", "y", "x"], LISTS), "in.parquet: 1 item ids stand more than once"),
+    (
+        "shards of other width",
+        "prepare",
+        lambda p: (parquet([1, 2, 3], LISTS, "s/0.parquet")(p), parquet([4], [[1.0]], "s/1.parquet")(p))[1],
+        "s/1.parquet: embedding has 1 values, but 2 in s/0.parquet",
+    ),
+    ("missing items", "prepare", key("prepare__items", "no.json"), "no.json: no such file"),
+    ("unknown kind of items", "prepare", key("prepare__items", "dvc.yaml"), "dvc.yaml: unknown kind of file '.yaml'"),
+    ("broken JSON", "prepare", text("items.json", '{"0": {"title": "x"}'), "items.json: broken JSON"),
+    ("JSON list", "prepare", text("items.json", "[]"), "items.json: holds a list, must be an object of items"),
+    (
+        "item is no object",
+        "prepare",
+        items(lambda i: i.update({"5": "Drill"})),
+        "items.json: item '5' is 'Drill', must be",
+    ),
+    (
+        "id without row",
+        "prepare",
+        items(lambda i: [i.update({str(n): {}}) for n in range(60, 67)]),
+        "prepare.items: 7 ids have no row in embeddings.npy: 60, 61, 62, 63, 64, ...",
+    ),
+    (
+        "row without id",
+        "prepare",
+        items(lambda i: [i.pop(str(n)) for n in (7, 9)]),
+        "embeddings.npy: 2 rows have no id in prepare.items: 7, 9",
+    ),
+    (
+        "id twice in JSON",
+        "prepare",
+        text("items.json", '{"0": {}, "0": {}}'),
+        "items.json: 1 item ids stand more than once",
+    ),
+    ("broken JSONL", "prepare", jsonl('{"item_id": 0}', "{"), "items.jsonl: line 2 is broken JSON"),
+    ("JSONL without id", "prepare", jsonl('{"title": "x"}'), "items.jsonl: line 1 has item_id None"),
+    (
+        "CSV without id column",
+        "prepare",
+        csv("id,title\n0,x\n"),
+        "items.csv: no column 'item_id' (prepare.item_id_column)",
+    ),
+    ("CSV id twice", "prepare", csv("item_id,title\n0,x\n0,y\n"), "items.csv: 1 item ids stand more than once"),
+    ("ragged CSV", "prepare", csv("item_id,title\n0,x,y,z\n"), "items.csv: broken csv"),
+    ("output folder is a file", "prepare", file_in_the_way, "reports/prepare.json: can't be written"),
+    ("params missing", "train", lambda p: p.path("params.yaml").unlink(), "params.yaml: no such file"),
+    ("params broken", "train", text("params.yaml", "quant: [1"), "params.yaml: not valid YAML"),
+    ("unknown key", "train", key("quant__emb_list", [1]), "params.yaml: quant.emb_list is an unknown key"),
+    ("wrong type", "train", key("quant__e_dim", "64"), "params.yaml: quant.e_dim is '64': must be a valid integer"),
+    ("1e-4", "train", replace("e_dim: 32", "e_dim: 1e-4"), "params.yaml: quant.e_dim is 1e-4, which YAML 1.1"),
+    (
+        "on",
+        "train",
+        replace("normalize: none", "normalize: on"),
+        "params.yaml: prepare.normalize is on, which YAML 1.1",
+    ),
+    ("010", "train", replace("e_dim: 32", "e_dim: 010"), "params.yaml: quant.e_dim is 010, which YAML 1.1"),
+    (
+        "K larger than N",
+        "train",
+        key("quant__num_emb_list", [4, 61]),
+        "quant.num_emb_list[1] is 61: must be at most 60",
+    ),
+    (
+        "prepared vectors missing",
+        "train",
+        lambda p: p.path("data/prepared/embeddings.npy").unlink(),
+        "data/prepared/embeddings.npy: can't be read, run the prepare stage",
+    ),
+    ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantiser"),
+    ("codes broken", "dedupe", text("data/codes.npy", "no"), "data/codes.npy: can't be read, run the index stage"),
+    (
+        "suffix too large",
+        "dedupe",
+        lambda p: (p.params(dedupe__strategy="append", dedupe__max_suffix=2), save_codes(p))[0],
+        "dedupe.max_suffix is 2",
+    ),
+    ("interactions missing", "export", key("export__interactions", "no"), "no: no such folder"),
+    ("folder without splits", "export", key("export__interactions", "data"), "data: has no train.inter"),
+    (
+        "unknown item",
+        "export",
+        inter("valid", "7\t0 999\t1", "8\t1\t888"),
+        "inter/valid.inter: names 2 items that have no Semantic ID, first in line 2: 999, 888",
+    ),
+    (
+        "missing column in .inter",
+        "export",
+        inter("train", "7\t0"),
+        "inter/train.inter: line 2 has 2 columns, must have 3",
+    ),
+    ("no header in .inter", "export", text("inter/test.inter", "7\t0\t1\n"), "inter/test.inter: line 1 is data"),
+    ("two files for a split", "export", text("inter/x.train.inter", ""), "are 2 files for one split train"),
+    ("prompts missing", "export", key("export__prompts", "no.yaml"), "no.yaml: no such file"),
+    (
+        "unknown placeholder",
+        "export",
+        lambda p: void(
+            p.path("prompts/en.yaml").write_text(
+                p.path("prompts/en.yaml").read_text().replace('"{history}"', '"{past}"', 1)
+            )
+        ),
+        "prompts/en.yaml: sequence[0] has an unknown placeholder {past}, must be one of history, sid",
+    ),
+    (
+        "sids of another catalogue",
+        "export",
+        lambda p: (
+            pl.read_parquet(p.path("data/prepared/items.parquet"))
+            .head(5)
+            .write_parquet(p.path("data/prepared/items.parquet"))
+        ),
+        "the prepared items are not those of the Semantic IDs",
+    ),
+]
+
+
+def save_codes(project: Project) -> None:
+    np.save(project.path("data/codes.npy"), np.zeros((60, 3), np.int32))
+
+
+@pytest.mark.parametrize(("stage", "break_it", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_one_clear_line_and_nothing_lost(
+    finished: Project, stage: str, break_it: Callable[[Project], None], said: str
+) -> None:
+    project = finished
+    break_it(project)
+    before = project.contents() if project.path("reports").is_dir() else {}
+    done = project.run(stage)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"{stage}: error: ")
+    assert said in lines[0]
+    if before:
+        assert project.contents() == before
+
+
+def test_there_are_cases_enough() -> None:
+    assert len({case[0] for case in CASES}) == len(CASES) >= 30

@@ -1,0 +1,186 @@
+"""What every method's quantiser must do. A new method is covered by its line in the table of methods."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sid import params
+from sid.codes import check_codes
+from sid.errors import InputError
+from sid.params import Params
+from sid.quantizers import methods
+from sid.quantizers.base import Fit
+from tests.conftest import ROOT, catalogue
+
+METHODS = sorted(methods.METHODS)
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+SIZES = (6, 5, 9)
+
+
+def settings(method: str, device: str = "cpu", **shared: object) -> Params:
+    """The project's params, small enough for a test."""
+    loaded = params.load(ROOT / "params.yaml", methods.CONFIGS)
+    values = {"method": method, "num_emb_list": SIZES, "e_dim": 8, "device": device, **shared}
+    return dataclasses.replace(loaded, quant=loaded.quant.model_copy(update=values))
+
+
+@pytest.fixture(scope="module", params=[(m, d) for m in METHODS for d in DEVICES], ids="-".join)
+def fitted(request: pytest.FixtureRequest) -> tuple[Fit, Params]:
+    chosen = settings(*request.param)
+    return methods.fit(catalogue(200), chosen), chosen
+
+
+def test_codes_are_in_range_and_sizes_are_those_asked_for(fitted: tuple[Fit, Params]) -> None:
+    quantizer = fitted[0].quantizer
+    assert quantizer.code_sizes == SIZES
+    assert quantizer.dim == 8
+    codes = quantizer.encode(catalogue(200))
+    assert codes.dtype == np.int32
+    check_codes(codes, SIZES, "codes")
+    assert len(np.unique(codes, axis=0)) > 20
+
+
+def test_a_rows_codes_never_depend_on_the_other_rows(fitted: tuple[Fit, Params]) -> None:
+    quantizer, vectors = fitted[0].quantizer, catalogue(200)
+    vectors[100:110] = vectors[0]
+    codes = quantizer.encode(vectors)
+    np.testing.assert_array_equal(np.concatenate([quantizer.encode(vectors[i : i + 1]) for i in range(200)]), codes)
+    np.testing.assert_array_equal(quantizer.encode(vectors[::-1].copy()), codes[::-1])
+    np.testing.assert_array_equal(quantizer.encode(vectors[37:44]), codes[37:44])
+    assert (codes[100:110] == codes[0]).all()
+
+
+def test_no_rows(fitted: tuple[Fit, Params]) -> None:
+    quantizer = fitted[0].quantizer
+    assert quantizer.encode(np.zeros((0, 8), np.float32)).shape == (0, 3)
+    assert quantizer.decode(np.zeros((0, 3), np.int32)).shape == (0, 8)
+
+
+def test_decode_is_near_the_input_and_better_than_the_mean(fitted: tuple[Fit, Params]) -> None:
+    quantizer, vectors = fitted[0].quantizer, catalogue(200)
+    decoded = quantizer.decode(quantizer.encode(vectors))
+    assert decoded.shape == vectors.shape
+    assert decoded.dtype == np.float32
+    assert ((vectors - decoded) ** 2).mean() < 0.5 * vectors.var(axis=0).mean()
+
+
+def test_codes_are_those_of_the_latents(fitted: tuple[Fit, Params]) -> None:
+    quantizer, vectors = fitted[0].quantizer, catalogue(200)
+    latents, codes = quantizer.latents(vectors), quantizer.encode(vectors)
+    assert latents.dtype == np.float32
+    residual = latents.astype(np.float64)
+    for level, book in enumerate(quantizer.codebooks):
+        assert book.shape == (SIZES[level], latents.shape[1])
+        distances = ((residual[:, None] - book[None]) ** 2).sum(axis=2)
+        chosen = distances[np.arange(200), codes[:, level]]
+        np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-4, atol=1e-6)
+        residual = residual - book[codes[:, level]]
+
+
+def test_saved_and_loaded_it_is_the_same(fitted: tuple[Fit, Params], tmp_path: Path) -> None:
+    quantizer, vectors = fitted[0].quantizer, catalogue(200)
+    quantizer.save(tmp_path / "one.pth")
+    loaded = methods.load(tmp_path / "one.pth", fitted[1].quant.device)
+    assert (loaded.method, loaded.code_sizes, loaded.dim) == (quantizer.method, SIZES, 8)
+    codes = quantizer.encode(vectors)
+    np.testing.assert_array_equal(loaded.encode(vectors), codes)
+    np.testing.assert_array_equal(loaded.decode(codes), quantizer.decode(codes))
+    torch.load(tmp_path / "one.pth", weights_only=True)
+
+
+def test_same_seed_same_codes_and_same_bytes(fitted: tuple[Fit, Params], tmp_path: Path) -> None:
+    first, chosen = fitted
+    again = methods.fit(catalogue(200), chosen)
+    first.quantizer.save(tmp_path / "one.pth")
+    again.quantizer.save(tmp_path / "two.pth")
+    assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "two.pth").read_bytes()
+    assert list(first.curve) == list(again.curve)
+
+
+def test_another_seed_is_another_model(fitted: tuple[Fit, Params]) -> None:
+    first, chosen = fitted
+    other = dataclasses.replace(chosen, quant=chosen.quant.model_copy(update={"seed": 5}))
+    assert (
+        methods.fit(catalogue(200), other).quantizer.encode(catalogue(200)) != first.quantizer.encode(catalogue(200))
+    ).any()
+
+
+def test_the_curve_counts_steps_and_ends_at_the_models_error(fitted: tuple[Fit, Params]) -> None:
+    curve = fitted[0].curve
+    assert [row["step"] for row in curve] == sorted({row["step"] for row in curve})
+    assert all(np.isfinite(row["mse"]) for row in curve)
+
+
+def test_it_refuses_other_vectors(fitted: tuple[Fit, Params]) -> None:
+    quantizer = fitted[0].quantizer
+    for wrong in (np.zeros((2, 7), np.float32), np.zeros(8, np.float32), np.zeros((2, 8), np.float64)):
+        with pytest.raises(InputError, match=r"must be \(N, 8\) float32"):
+            quantizer.encode(wrong)
+    with pytest.raises(InputError, match="code 9 at level 2"):
+        quantizer.decode(np.array([[0, 0, 9]], np.int32))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda x: np.full_like(x, 3), id="all rows equal"),
+        pytest.param(lambda x: np.repeat(x[:4], 50, axis=0), id="four distinct rows"),
+        pytest.param(lambda x: np.r_[x[:-1], 1e4 * x[-1:]], id="one far outlier"),
+        pytest.param(lambda x: x * np.float32(1e-6), id="tiny"),
+        pytest.param(lambda x: x * np.float32(1e6), id="huge"),
+        pytest.param(lambda x: x + np.float32(100), id="shifted"),
+        pytest.param(lambda x: x[:9], id="as many rows as codes"),
+    ],
+)
+def test_data_that_hurts(method: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    vectors = np.ascontiguousarray(change(catalogue(200)), np.float32)
+    quantizer = methods.fit(vectors, settings(method)).quantizer
+    codes = quantizer.encode(vectors)
+    decoded = quantizer.decode(codes)
+    assert np.isfinite(decoded).all()
+    equal = np.unique(vectors, axis=0, return_inverse=True)[1].reshape(-1)
+    for value in np.unique(equal):
+        assert len(np.unique(codes[equal == value], axis=0)) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_codebooks_larger_than_the_catalogue_are_refused(method: str) -> None:
+    chosen = settings(method, num_emb_list=(4, 300, 301))
+    with pytest.raises(InputError) as caught:
+        methods.fit(catalogue(200), chosen)
+    assert caught.value.problems == (
+        "quant.num_emb_list[1] is 300: must be at most 200, the number of items",
+        "quant.num_emb_list[2] is 301: must be at most 200, the number of items",
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match=r"quant\.device is 'cuda'"):
+        methods.fit(catalogue(), settings(METHODS[0], "cuda"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04 broken"])
+def test_load_refuses_what_is_no_quantiser(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.pth: can't be read as a quantiser"):
+        methods.load(path)
+    with pytest.raises(InputError, match=r"absent\.pth"):
+        methods.load(tmp_path / "absent.pth")
+
+
+def test_load_refuses_pickled_objects_and_foreign_checkpoints(tmp_path: Path) -> None:
+    torch.save({"path": Path("x")}, tmp_path / "pickled.pth")
+    with pytest.raises(InputError, match="can't be read"):
+        methods.load(tmp_path / "pickled.pth")
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pth")
+    with pytest.raises(InputError, match="holds no quantiser of format 1"):
+        methods.load(tmp_path / "foreign.pth")

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sid import params
+from sid.errors import InputError
+from sid.quantizers.methods import CONFIGS
+from tests.conftest import ROOT
+
+
+def problems(tmp_path: Path, change: dict[str, Any], remove: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What is said of the project's params.yaml after some keys are changed ('a.b': value) or removed."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for dotted, value in change.items():
+        *sections, key = dotted.split(".")
+        section = values
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    for dotted in remove:
+        *sections, key = dotted.split(".")
+        section = values
+        for name in sections:
+            section = section[name]
+        del section[key]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    try:
+        params.load(path, CONFIGS)
+    except InputError as error:
+        return tuple(line.removeprefix(f"{path}: ") for line in error.problems)
+    return ()
+
+
+def test_the_projects_own_params_are_right() -> None:
+    loaded = params.load(ROOT / "params.yaml", CONFIGS)
+    assert set(loaded.methods) == set(CONFIGS)
+    assert loaded.quant.method in CONFIGS
+
+
+def test_sections_are_frozen() -> None:
+    loaded = params.load(ROOT / "params.yaml", CONFIGS)
+    with pytest.raises(ValueError, match="frozen"):
+        loaded.quant.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("prepare.invalid_row", "zero", "prepare.invalid_row is an unknown key; did you mean prepare.invalid_rows?"),
+        ("quant.rqkmean", {}, "quant.rqkmean is an unknown key; did you mean quant.rqkmeans?"),
+        ("extra", 1, "extra is an unknown key; known keys here: prepare, quant"),
+        ("prepare.invalid_rows", "keep", "prepare.invalid_rows is 'keep': must be 'zero', 'drop' or 'error'"),
+        ("prepare.embeddings", 5, "prepare.embeddings is 5: must be a valid string"),
+        ("prepare.embeddings", "", "prepare.embeddings is '': string should have at least 1 character"),
+        ("prepare.items", None, "prepare.items is empty: must be a valid string"),
+        ("quant.seed", 1.5, "quant.seed is 1.5: must be a valid integer"),
+        ("quant.seed", -1, "quant.seed is -1: must be greater than or equal to 0"),
+        ("quant.seed", True, "quant.seed is true: must be a valid integer"),
+        ("quant.seed", "7", "quant.seed is '7': must be a valid integer"),
+        ("quant.num_emb_list", 256, "quant.num_emb_list is 256: must be a list"),
+        ("quant.num_emb_list", [], "quant.num_emb_list is []: "),
+        ("quant.num_emb_list", [256] * 27, "quant.num_emb_list is [256, "),
+        ("quant.num_emb_list", [256, "256"], "quant.num_emb_list[1] is '256': must be a valid integer"),
+        ("quant.num_emb_list", [256, 1], "quant.num_emb_list[1] is 1: must be greater than or equal to 2"),
+        ("quant.num_emb_list", [256, 2.0], "quant.num_emb_list[1] is 2.0: must be a valid integer"),
+        ("quant.method", "rqkmeens", "quant.method is 'rqkmeens': must be one of rqkmeans"),
+        ("quant.method", ["rqkmeans"], "quant.method is ['rqkmeans']: must be a valid string"),
+        ("quant.rqkmeans", None, "quant.rqkmeans is empty: must be a section of keys"),
+        ("quant.rqkmeans", [1], "quant.rqkmeans is [1]: must be a section of keys"),
+        ("quant.rqkmeans.max_iters", 0, "quant.rqkmeans.max_iters is 0: must be greater than or equal to 1"),
+        ("quant.device", "gpu", "quant.device is 'gpu': must be 'auto', 'cpu' or 'cuda'"),
+        ("dedupe", "reassign", "dedupe is 'reassign': must be a section of keys"),
+        ("dedupe.max_suffix", 1, "dedupe.max_suffix is 1: must be greater than or equal to 2"),
+        ("export.dataset", "a.b", "export.dataset is 'a.b': must match"),
+    ],
+)
+def test_each_fault_is_one_line_that_names_the_key(tmp_path: Path, key: str, value: object, said: str) -> None:
+    found = problems(tmp_path, {key: value})
+    assert len(found) == 1, found
+    assert found[0].startswith(said)
+    assert "\n" not in found[0]
+
+
+def test_missing_keys_and_sections(tmp_path: Path) -> None:
+    found = problems(tmp_path, {}, remove=("quant.e_dim", "quant.rqkmeans.restarts", "dedupe"))
+    assert [line.split(" ")[0] for line in found] == ["quant.rqkmeans.restarts", "quant.e_dim", "dedupe"]
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    found = problems(tmp_path, {"quant.seed": "x", "quant.e_dim": 0, "prepare.normalise": "l2", "export.seed": None})
+    assert sorted(line.split(" ")[0] for line in found) == [
+        "export.seed",
+        "prepare.normalise",
+        "quant.e_dim",
+        "quant.seed",
+    ]
+
+
+def test_contradictions_count_for_the_chosen_method_alone(tmp_path: Path) -> None:
+    class TwoLists(params.MethodConfig):
+        sk_epsilons: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+        def conflicts(self, quant: params.Quant) -> list[str]:
+            if len(self.sk_epsilons) == len(quant.num_emb_list):
+                return []
+            return [
+                f"quant.num_emb_list has {len(quant.num_emb_list)} levels but quant.two.sk_epsilons has "
+                f"{len(self.sk_epsilons)}"
+            ]
+
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["quant"].update(num_emb_list=[4, 4, 4, 4], two={})
+    path = tmp_path / "params.yaml"
+    configs = {**CONFIGS, "two": TwoLists}
+    path.write_text(yaml.safe_dump(values))
+    params.load(path, configs)
+    values["quant"]["method"] = "two"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=r"quant\.num_emb_list has 4 levels but quant\.two\.sk_epsilons has 3"):
+        params.load(path, configs)
+
+
+def test_checking_params_loads_no_torch() -> None:
+    code = (
+        "import sys; from sid import params; from sid.quantizers.methods import CONFIGS;"
+        "params.load('params.yaml', CONFIGS); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_not_given_is_a_path_that_exists_and_means_none() -> None:
+    assert (ROOT / params.NOT_GIVEN).is_file()
+    assert params.given(params.NOT_GIVEN) is None
+    assert params.given("./data/none") is None
+    assert params.given("items.json") == Path("items.json")
