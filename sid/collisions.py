@@ -13,7 +13,8 @@ from scipy.optimize import linear_sum_assignment
 
 from sid.codes import Codes, Vectors, check_codes
 from sid.errors import InputError
-from sid.metrics import prefix_ids, round6
+from sid.files import round6
+from sid.metrics import prefix_ids
 
 Rows = NDArray[np.int64]
 Doubles = NDArray[np.float64]

@@ -8,6 +8,7 @@ from typing import Any
 
 from sid import collisions, metrics, quality
 from sid.codes import Codes, Vectors, check_codes
+from sid.files import round6
 from sid.params import Dedupe
 from sid.quantizers.base import Quantizer
 
@@ -56,13 +57,13 @@ def dedupe(
         after = collisions.reassign(codes, model.latents(vectors), model.codebooks)
         moved = int((codes != after).any(axis=1).sum())
         added, before = quality.error_added(model, vectors, codes, after)
-        share = metrics.round6(added / before) if before > 0 else 0.0
-        added = metrics.round6(added)
+        share = round6(added / before) if before > 0 else 0.0
+        added = round6(added)
     figures = {
         "strategy": wanted.strategy,
         "items": len(codes),
         "moved": moved,
-        "moved_share": metrics.round6(moved / len(codes)),
+        "moved_share": round6(moved / len(codes)),
         "mse_added": added,
         "mse_added_share": share,
         "before": {**collisions.figures(codes, vectors), "levels": metrics.levels(codes, code_sizes)},

@@ -66,6 +66,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def round6(value: float) -> float:
+    """A figure as reports hold it: six significant digits."""
+    return float(f"{value:.6g}")
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """A report: indented JSON with keys in their own order; NaN and Inf are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

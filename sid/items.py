@@ -14,6 +14,7 @@ from tqdm import tqdm
 from sid.codes import Vectors
 from sid.embeddings import Chunk, EmbeddingSource
 from sid.errors import InputError, listed
+from sid.files import round6
 from sid.metadata import FIELDS, refuse_duplicates
 
 _LISTED = 20
@@ -120,13 +121,13 @@ def _clean(chunk: Chunk, cleaning: Cleaning, scan: _Scan) -> Vectors:
     scan.inf_rows += _where(ids, ~finite & ~nan).to_list()
     scan.ids.append(ids)
     if cleaning.invalid_rows == "drop":
-        valid = finite.all(axis=1)
+        valid = np.asarray(finite.all(axis=1))
         ids, rows = _where(ids, valid[:, None]), rows[valid]
     else:
         rows[~finite] = 0
     rows += 0.0  # -0.0 becomes 0.0: equal rows have equal bytes
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    scan.zero_rows += _where(ids, np.asarray(norms == 0)[:, None]).to_list()
+    scan.zero_rows += _where(ids, norms[:, None] == 0).to_list()
     if cleaning.normalize == "l2":
         rows /= np.where(norms > 0, norms, 1.0)[:, None]
     scan.kept_ids.append(ids)
@@ -201,4 +202,4 @@ def _align(kept: pl.Series, all_ids: pl.Series, metadata: pl.DataFrame | None, p
 
 def _norm_quantiles(norms: NDArray[np.float64]) -> dict[str, float]:
     values = np.quantile(norms, list(_QUANTILES.values()))
-    return {name: float(f"{value:.6g}") for name, value in zip(_QUANTILES, values, strict=True)}
+    return {name: round6(value) for name, value in zip(_QUANTILES, values, strict=True)}

@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sid.codes import Codes, Vectors
-
-
-def round6(value: float) -> float:
-    """A figure as reports show it: six significant digits."""
-    return float(f"{value:.6g}")
+from sid.files import round6
 
 
 def prefix_ids(codes: Codes) -> list[NDArray[np.int64]]:

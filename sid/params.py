@@ -61,6 +61,13 @@ class Quant(Section):
     device: Literal["auto", "cpu", "cuda"]
 
 
+class Index(Section):
+    """`index`: how the catalogue gets its raw codes."""
+
+    assignment: Literal["auto", "nearest", "balanced"]
+    slack: Annotated[int, Field(ge=0)]
+
+
 class Dedupe(Section):
     """`dedupe`: how items that share a Semantic ID are told apart."""
 
@@ -89,6 +96,7 @@ class Params:
     prepare: Prepare
     quant: Quant
     methods: Mapping[str, MethodConfig]
+    index: Index
     dedupe: Dedupe
     export: Export
 
@@ -111,7 +119,13 @@ def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> 
     """
     raw = yaml12.read(path)
     problems: list[str] = []
-    top: dict[str, type[Section]] = {"prepare": Prepare, "quant": Quant, "dedupe": Dedupe, "export": Export}
+    top: dict[str, type[Section]] = {
+        "prepare": Prepare,
+        "quant": Quant,
+        "index": Index,
+        "dedupe": Dedupe,
+        "export": Export,
+    }
     problems += _unknown("", raw, top)
     parts: dict[str, Section | None] = {}
     configs: dict[str, MethodConfig] = {}

@@ -1,41 +1,32 @@
-"""Encode a catalogue and measure what its codes keep of it."""
+"""Measure what codes keep of the vectors they stand for."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from sid import metrics
-from sid.codes import Codes, Vectors, check_codes
+from sid.codes import Codes, Vectors
 from sid.quantizers.base import Quantizer
 
 _CHUNK_ROWS = 65536
 
 
-def encode_and_measure(quantizer: Quantizer, vectors: Vectors) -> tuple[Codes, dict[str, Any]]:
-    """The raw codes of (N, D) vectors, and reports/index.json's figures of them.
+def measure(quantizer: Quantizer, vectors: Vectors, codes: Codes) -> dict[str, Any]:
+    """The figures of reports/index.json for the codes (N, L) of vectors (N, D).
 
     Returns:
-        (N, L) int32 codes; `items`, `mse`, `r2` and `cosine` of the decoded vectors in the input space,
-        `collision_rate`, and per level its usage and the collision rate of the codes up to it.
+        `items`; `mse`, `r2` and `cosine` of the decoded vectors in the input space; `collision_rate`; and per
+        level its usage and the collision rate of the codes up to it.
     """
-    codes = np.empty((len(vectors), len(quantizer.code_sizes)), np.int32)
     sums = metrics.Reconstruction(vectors.mean(axis=0, dtype=np.float64))
-    for start in tqdm(range(0, len(vectors), _CHUNK_ROWS), "index", unit="chunk", disable=None):
-        rows = vectors[start : start + _CHUNK_ROWS]
-        found = check_codes(quantizer.encode(rows), quantizer.code_sizes, f"codes of the {quantizer.method} model")
-        codes[start : start + len(rows)] = found
-        sums.add(rows, quantizer.decode(found))
+    for start in range(0, len(vectors), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        sums.add(vectors[part], quantizer.decode(codes[part]))
     levels = metrics.levels(codes, quantizer.code_sizes)
     last = list(levels.values())[-1]
-    return codes, {
-        "items": len(codes),
-        **sums.figures(),
-        "collision_rate": last["collision_rate"],
-        "levels": levels,
-    }
+    return {"items": len(codes), **sums.figures(), "collision_rate": last["collision_rate"], "levels": levels}
 
 
 def error_added(quantizer: Quantizer, vectors: Vectors, before: Codes, after: Codes) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sid.codes import Codes
 from sid.collisions import Groups
@@ -33,7 +33,7 @@ def page(
     """
     environment = Environment(
         loader=PackageLoader("sid"),
-        autoescape=select_autoescape(),
+        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )

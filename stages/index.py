@@ -11,13 +11,24 @@ from stages.run import Stage, run
 
 def main(stage: Stage) -> str:
     """Vectors, quantizer -> codes, report."""
-    vectors = load_vectors(stage.input("vectors"))
-    quantizer = methods.load(stage.input("quantizer"), stage.params.quant.device)
-    codes, figures = quality.encode_and_measure(quantizer, vectors)
+    from sid.assignment import balanced_codes, nearest_codes  # loads torch
+
+    vectors, wanted = load_vectors(stage.input("vectors")), stage.params.index
+    device = methods.resolve_device(stage.params.quant.device)
+    quantizer = methods.load(stage.input("quantizer"), device)
+    assignment = wanted.assignment
+    if assignment == "auto":
+        assignment = "balanced" if methods.METHODS[quantizer.method].balanced else "nearest"
+    if assignment == "balanced":
+        codes = balanced_codes(quantizer, vectors, wanted.slack, device)
+    else:
+        codes = nearest_codes(quantizer, vectors)
+    figures = {"assignment": assignment, **quality.measure(quantizer, vectors, codes)}
     with stage.output("codes").open("wb") as file:
         np.save(file, codes)
     write_json(stage.output("report"), figures)
-    return f"R2 {figures['r2']:.3f}, {figures['collision_rate']:.1%} of the items collide before dedupe"
+    collided = figures["collision_rate"]
+    return f"{assignment} codes, R2 {figures['r2']:.3f}, {collided:.1%} of the items collide before dedupe"
 
 
 if __name__ == "__main__":

@@ -85,9 +85,7 @@ def check_matrix(values: Tensor, name: str) -> None:
     """Raises InputError unless `values` is a float32 matrix."""
     shape = tuple(values.shape)
     if values.dtype != torch.float32 or len(shape) != 2 or shape[1] == 0:
-        raise InputError(
-            f"{name} are {values.dtype} of shape {shape}; they must be float32 of shape (N, D), D >= 1"
-        )
+        raise InputError(f"{name} are {values.dtype} of shape {shape}; they must be float32 of shape (N, D), D >= 1")
 
 
 def check_finite(values: Tensor, name: str) -> None:
@@ -121,11 +119,26 @@ class Rows:
     sample: Tensor | None  # the rows of the user's matrix these are; None is all
 
     def part(self, start: int, stop: int) -> Tensor:
+        """(stop - start, D) centred rows of that range."""
         rows = self.source[start:stop]
         return rows if self.held else rows - self.shift
 
+    def take(self, index: Tensor) -> Tensor:
+        """(n, D) centred rows of the given numbers."""
+        rows = self.source[index]
+        return rows if self.held else rows.sub_(self.shift)
+
+    def subset(self, index: Tensor) -> Rows:
+        """Those rows alone, held in memory."""
+        return Rows(self.take(index), True, self.shift, self.squares[index], index)
+
 
 def centred(vectors: Tensor, train_sample: int | None, budget_mib: int, generator: torch.Generator) -> Rows:
+    """The rows, or `train_sample` of them at random, about the mean of all; a copy only where it fits the budget.
+
+    Raises:
+        InputError: a value is not finite, or so large that squares overflow float32.
+    """
     mean = row_mean(vectors)
     sample = None
     source = vectors
@@ -193,7 +206,7 @@ def scores(rows: Tensor, table: Tensor, half: Tensor) -> Tensor:
 
 
 def row_argmax(values: Tensor) -> Tensor:
-    """The first largest column of each row of (n, K) values, (n,) int64. NumPy's is vectorised on a CPU, torch's not."""
+    """The first largest column of each row of (n, K) values, (n,) int64; on a CPU NumPy's is many times faster."""
     if values.device.type == "cpu":
         return torch.from_numpy(values.numpy().argmax(1))
     return values.argmax(1)
@@ -205,13 +218,12 @@ def row_distances(rows: Tensor, others: Tensor) -> Tensor:
     A library's reduction may change its order with the shape of the call; halving the columns again and again does
     not, so equal pairs of rows give equal bits in any call.
     """
-    terms = (rows.double() - others.double()).square_()  # (n, D)
-    while terms.shape[1] > 1:
-        width = terms.shape[1] // 2
+    terms: Tensor = (rows.double() - others.double()).square_()  # (n, D)
+    while (width := terms.shape[1] // 2) > 0:
         odd = terms[:, 2 * width :]
         terms = terms[:, :width] + terms[:, width : 2 * width]
         terms = torch.cat([terms, odd], dim=1) if odd.shape[1] else terms
-    return terms.sum(1)
+    return terms.flatten()
 
 
 def _settled(rows: Tensor, origin: Tensor, centroids: Tensor, table: Tensor, half: Tensor) -> Tensor:

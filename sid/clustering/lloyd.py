@@ -26,9 +26,7 @@ from sid.errors import InputError
 __all__ = ["Clustering", "kmeans", "nearest", "squared_distances"]
 
 _POOL = 64  # rows a centroid from which seeds are drawn
-_CANDIDATES = (
-    4  # seeds drawn for each one kept; 2 costs 4 % in MSE on residuals of 384 dimensions, 8 gains 1 %
-)
+_CANDIDATES = 4  # seeds drawn for each one kept; 2 costs 4 % in MSE on residuals of 384 dimensions, 8 gains 1 %
 _ROUNDS = 5  # draws between two updates of the distances (as in k-means||)
 _LAZY = 8  # stale gains brought up to date at once
 
@@ -98,14 +96,10 @@ def kmeans(
     return Clustering(centroids, labels, (*history, last))
 
 
-def _check(
-    vectors: Tensor, k: int, max_iters: int, tol: float, restarts: int, train_sample: int | None
-) -> None:
+def _check(vectors: Tensor, k: int, max_iters: int, tol: float, restarts: int, train_sample: int | None) -> None:
     check_matrix(vectors, "vectors")
     least = {"k": (k, 1), "max_iters": (max_iters, 1), "restarts": (restarts, 1), "tol": (tol, 0)}
-    problems = [
-        f"{name} is {value}; it must be at least {low}" for name, (value, low) in least.items() if value < low
-    ]
+    problems = [f"{name} is {value}; it must be at least {low}" for name, (value, low) in least.items() if value < low]
     if len(vectors) < k:
         problems.append(f"{len(vectors)} rows cannot fill {k} clusters; k must be at most the number of rows")
     if train_sample is not None and train_sample < k:
@@ -136,9 +130,7 @@ def seed_centroids(rows: Rows, k: int, budget_mib: int, generator: torch.Generat
     return _greedy(*_candidates(pool, squares, count, generator), k)
 
 
-def _candidates(
-    pool: Tensor, squares: Tensor, count: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """The mean and `count` rows drawn by their distance to those before; how many rows are nearest to each."""
     tables = [torch.zeros_like(pool[:1])]
     closest = squares.clone()

@@ -14,20 +14,30 @@ from typing import Any
 from sid.codes import Vectors
 from sid.errors import InputError
 from sid.params import MethodConfig, Params, Quant
-from sid.quantizers import rqkmeans
+from sid.quantizers import rqkmeans, rqkmeans_constrained
 from sid.quantizers.base import Fit, Quantizer
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method's section in params.yaml and the function that fits it."""
+    """A method of quantisation.
+
+    Attributes:
+        config: its section in params.yaml.
+        fit: fits it.
+        balanced: whether `index.assignment: auto` keeps the sizes of its codes within bounds.
+    """
 
     config: type[MethodConfig]
     fit: Callable[[Vectors, Quant, Any], Fit]
+    balanced: bool = False
 
 
 METHODS: dict[str, Method] = {
     "rqkmeans": Method(rqkmeans.RQKMeansConfig, rqkmeans.fit),
+    "rqkmeans_constrained": Method(
+        rqkmeans_constrained.RQKMeansConstrainedConfig, rqkmeans_constrained.fit, balanced=True
+    ),
 }
 
 CONFIGS: dict[str, type[MethodConfig]] = {name: method.config for name, method in METHODS.items()}
@@ -54,7 +64,7 @@ def fit(vectors: Vectors, params: Params) -> Fit:
 
 
 def load(path: str | Path, device: str = "auto") -> Quantizer:
-    """The fitted quantiser in a .pth file, whichever method fitted it.
+    """The fitted quantiser in a .pth file, whichever method fitted it, or of the codebooks in MiniOneRec's .npz.
 
     Args:
         device: where `encode` works: 'auto' (a GPU if there is one), 'cpu' or 'cuda'.
@@ -62,8 +72,10 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
     Raises:
         InputError: missing, broken or unknown file, or a device that isn't there.
     """
-    from sid.quantizers import checkpoint, residual
+    from sid.quantizers import checkpoint, npz, residual
 
+    if Path(path).suffix == ".npz":
+        return npz.load_npz(path, resolve_device(device))
     state = checkpoint.read(path)
     kinds = {residual.KIND: residual.ResidualQuantizer.from_state}
     if state["kind"] not in kinds:

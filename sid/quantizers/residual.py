@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from sid.clustering.distances import nearest
+from sid.clustering.lloyd import Clustering
 from sid.codes import Codes, Vectors, check_codes
 from sid.errors import InputError
+from sid.files import round6
+from sid.params import MethodConfig, Quant
 from sid.quantizers import checkpoint
-from sid.quantizers.base import Scaling
+from sid.quantizers.base import Fit, Scaling
 
 KIND = "residual"
+
+OnIteration = Callable[[int, float], None]
+Engine = Callable[[Tensor, int, int, OnIteration], Clustering]
 
 _CHUNK_ROWS = 65536
 
@@ -144,3 +151,39 @@ class ResidualQuantizer:
             device,
             state["info"],
         )
+
+
+def fit_levels(vectors: Vectors, quant: Quant, config: MethodConfig, engine: Engine) -> Fit:
+    """Fit one codebook a level on what the levels before it leave of the rows.
+
+    Args:
+        vectors: (N, D) float32, finite.
+        quant: num_emb_list, seed and device ('cpu' or 'cuda') are used.
+        config: the method's section, kept in the checkpoint.
+        engine: clusters the rows of a level: (rows (N, D), K, seed, on_iteration) -> Clustering.
+
+    Returns:
+        A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
+        input space after the levels so far.
+    """
+    scaling = Scaling.of(vectors)
+    residual = torch.from_numpy(scaling.apply(vectors)).to(quant.device)
+    per_coordinate = scaling.scale**2 / vectors.size
+    books: list[Vectors] = []
+    curve: list[dict[str, float | int]] = []
+    for level, size in enumerate(quant.num_emb_list):
+        with tqdm(desc=f"{quant.method} level {level + 1}", unit="it", disable=None) as bar:
+
+            def show(_iteration: int, inertia: float, bar: tqdm = bar) -> None:  # type: ignore[type-arg]
+                bar.set_postfix_str(f"mse {inertia * per_coordinate:.4g}", refresh=False)
+                bar.update()
+
+            found = engine(residual, size, quant.seed + level, show)
+        residual -= found.centroids[found.labels]
+        books.append(found.centroids.cpu().numpy())
+        for iteration, inertia in enumerate(found.inertia, 1):
+            mse = inertia * per_coordinate
+            curve.append({"step": len(curve) + 1, "level": level + 1, "iteration": iteration, "mse": mse})
+    figures = {"iterations": len(curve), "mse": round6(curve[-1]["mse"])}
+    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": figures}
+    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, figures)

@@ -8,17 +8,31 @@ from pydantic import Field
 
 from sid.codes import Vectors
 from sid.params import MethodConfig, Quant
-from sid.quantizers.base import Fit, Scaling
+from sid.quantizers.base import Fit
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sid.clustering.lloyd import Clustering
+    from sid.quantizers.residual import OnIteration
 
 
 class RQKMeansConfig(MethodConfig):
     """`quant.rqkmeans`."""
 
     max_iters: Annotated[int, Field(ge=1, le=10_000)]
+    tol: Annotated[float, Field(ge=0, lt=1)]
     restarts: Annotated[int, Field(ge=1, le=100)]
+    train_sample: Annotated[int, Field(ge=2)] | None
+
+    def conflicts(self, quant: Quant) -> list[str]:
+        """train_sample must hold a row for each code."""
+        largest = max(quant.num_emb_list)
+        if self.train_sample is None or self.train_sample >= largest:
+            return []
+        return [
+            f"quant.rqkmeans.train_sample is {self.train_sample} but quant.num_emb_list has {largest} codes a level"
+        ]
 
 
 def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
@@ -27,7 +41,7 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
     Args:
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.
         quant: num_emb_list, seed and device are used; e_dim is not, codebooks have the input's D.
-        config: iterations (25 is faiss' default; 10 to 100 is sane) and restarts.
+        config: what `kmeans` takes.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration (level, iteration, mse in the input
@@ -37,38 +51,19 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.
     """
     # torch takes a second to import, and checking params.yaml needs this module's config alone
-    import torch
-    from tqdm import tqdm
-
     from sid.clustering.lloyd import kmeans
-    from sid.quantizers.residual import ResidualQuantizer
+    from sid.quantizers.residual import fit_levels
 
-    scaling = Scaling.of(vectors)
-    residual = torch.from_numpy(scaling.apply(vectors)).to(quant.device)
-    per_coordinate = scaling.scale**2 / vectors.size
-    books: list[Tensor] = []
-    curve: list[dict[str, float | int]] = []
-    for level, size in enumerate(quant.num_emb_list):
-        with tqdm(desc=f"{quant.method} level {level + 1}", unit="it", disable=None) as bar:
+    def engine(rows: Tensor, k: int, seed: int, show: OnIteration) -> Clustering:
+        return kmeans(
+            rows,
+            k,
+            max_iters=config.max_iters,
+            tol=config.tol,
+            restarts=config.restarts,
+            train_sample=config.train_sample,
+            seed=seed,
+            on_iteration=show,
+        )
 
-            def show(_iteration: int, inertia: float, bar: tqdm = bar) -> None:  # type: ignore[type-arg]
-                bar.set_postfix_str(f"mse {inertia * per_coordinate:.4g}", refresh=False)
-                bar.update()
-
-            found = kmeans(
-                residual,
-                size,
-                max_iters=config.max_iters,
-                restarts=config.restarts,
-                seed=quant.seed + level,
-                on_iteration=show,
-            )
-        residual -= found.centroids[found.labels]
-        books.append(found.centroids)
-        for iteration, inertia in enumerate(found.inertia, 1):
-            mse = inertia * per_coordinate
-            curve.append({"step": len(curve) + 1, "level": level + 1, "iteration": iteration, "mse": mse})
-    figures = {"iterations": len(curve), "mse": curve[-1]["mse"]}
-    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": figures}
-    codebooks = tuple(book.cpu().numpy() for book in books)
-    return Fit(ResidualQuantizer(codebooks, scaling, quant.method, quant.device, info), curve, figures)
+    return fit_levels(vectors, quant, config, engine)

@@ -1,0 +1,127 @@
+"""What is a method's own, beyond the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sid.assignment import balanced_codes, nearest_codes
+from sid.clustering.balanced import size_bounds
+from sid.errors import InputError
+from sid.quantizers import methods
+from sid.quantizers.npz import load_npz, save_npz
+from sid.quantizers.residual import ResidualQuantizer
+from tests.conftest import CATALOGUE, Project, catalogue, needs_catalogue
+from tests.test_contract import METHODS, settings
+
+
+def residual(method: str = "rqkmeans", vectors: np.ndarray | None = None) -> ResidualQuantizer:
+    found = methods.fit(catalogue(300) if vectors is None else vectors, settings(method)).quantizer
+    assert isinstance(found, ResidualQuantizer)
+    return found
+
+
+def test_levels_of_any_number_and_size() -> None:
+    sizes = tuple(2 + level % 5 for level in range(26))
+    quantizer = methods.fit(catalogue(100), settings("rqkmeans", num_emb_list=sizes)).quantizer
+    assert quantizer.code_sizes == sizes
+    assert quantizer.encode(catalogue(100)).shape == (100, 26)
+
+
+def test_each_level_lowers_the_error() -> None:
+    curve = methods.fit(catalogue(300), settings("rqkmeans")).curve
+    last = {int(row["level"]): row["mse"] for row in curve}
+    assert last[1] > last[2] > last[3]
+
+
+@pytest.mark.parametrize("method", ["rqkmeans", "rqkmeans_constrained"])
+def test_the_curve_ends_at_the_error_of_the_training_codes(method: str) -> None:
+    vectors = catalogue(300)
+    fit = methods.fit(vectors, settings(method))
+    quantizer = fit.quantizer
+    codes = nearest_codes(quantizer, vectors)
+    if method == "rqkmeans_constrained":
+        codes = balanced_codes(quantizer, vectors, 1, "cpu")
+    error = float(((vectors - quantizer.decode(codes)) ** 2).mean())
+    assert fit.curve[-1]["mse"] == pytest.approx(error, rel=0.05 if method == "rqkmeans_constrained" else 1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("slack", [0, 1, 3])
+def test_balanced_assignment_keeps_the_bounds_for_any_methods_codebooks(method: str, slack: int) -> None:
+    vectors = catalogue(300)
+    vectors[:150] = vectors[0]  # half the rows equal: nearest codes would put them all into one
+    quantizer = methods.fit(vectors, settings(method)).quantizer
+    codes = balanced_codes(quantizer, vectors, slack, "cpu")
+    for level, size in enumerate(quantizer.code_sizes):
+        counts = np.bincount(codes[:, level], minlength=size)
+        low, high = size_bounds(300, size, slack)
+        assert low <= counts.min() <= counts.max() <= high
+
+
+@pytest.mark.parametrize(
+    ("wanted", "method", "used"),
+    [
+        ("auto", "rqkmeans", "nearest"),
+        ("auto", "rqkmeans_constrained", "balanced"),
+        ("balanced", "rqkmeans", "balanced"),
+        ("nearest", "rqkmeans_constrained", "nearest"),
+    ],
+)
+def test_the_index_stage_assigns_as_asked(project: Project, wanted: str, method: str, used: str) -> None:
+    project.params(index__assignment=wanted, quant__method=method)
+    project.succeed("prepare", "train", "index")
+    report = project.report("index")
+    assert report["assignment"] == used
+    if used == "balanced":
+        assert [level["largest"] for level in report["levels"].values()] == [16, 16, 8]
+
+
+def test_npz_round_trips_through_the_input_space(tmp_path: Path) -> None:
+    vectors = catalogue(300) + np.float32(2)
+    quantizer = residual(vectors=vectors)
+    save_npz(quantizer, tmp_path / "books.npz")
+    loaded = methods.load(tmp_path / "books.npz", "cpu")
+    assert loaded.code_sizes == quantizer.code_sizes
+    codes = quantizer.encode(vectors)
+    assert (loaded.encode(vectors) == codes).all(axis=1).mean() > 0.98  # near ties may fall the other way
+    np.testing.assert_allclose(loaded.decode(codes), quantizer.decode(codes), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"codebook_0": np.zeros((4, 2)), "codebook_2": np.zeros((4, 2))}, "without a gap"),
+        ({"centroids": np.zeros((4, 2))}, "holds none"),
+        ({"codebook_0": np.zeros(4)}, r"codebook_0 has shape \(4,\)"),
+        ({"codebook_0": np.zeros((4, 2)), "codebook_1": np.zeros((4, 3))}, r"codebook 1 has shape \(4, 3\)"),
+        ({"codebook_0": np.full((4, 2), np.nan)}, "codebook 0 holds NaN"),
+    ],
+)
+def test_broken_npz_files_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
+    np.savez(tmp_path / "books.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=said):
+        load_npz(tmp_path / "books.npz")
+
+
+def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "books.npz").write_bytes(b"PK\x03\x04 no archive")
+    np.save(tmp_path / "array.npz.npy", np.zeros(3))
+    (tmp_path / "array.npz.npy").rename(tmp_path / "array.npz")
+    for name in ("books.npz", "array.npz", "absent.npz"):
+        with pytest.raises(InputError, match=name):
+            load_npz(tmp_path / name)
+
+
+@needs_catalogue
+def test_constrained_codes_of_the_real_catalogue_stay_within_the_seeds_bounds() -> None:
+    vectors = np.load(CATALOGUE / "embeddings.npy")
+    quantizer = methods.fit(vectors, settings("rqkmeans_constrained", num_emb_list=(256, 256, 256))).quantizer
+    codes = balanced_codes(quantizer, vectors, 1, "cpu")
+    for level in range(3):
+        counts = np.bincount(codes[:, level], minlength=256)
+        assert counts.min() >= 13
+        assert counts.max() <= 15
+    assert ((vectors - quantizer.decode(codes)) ** 2).mean() < 7.9e-4
