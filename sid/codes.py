@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sid.errors import InputError
+from sid.files import NPY_ERRORS
 
 Codes = NDArray[np.int32]
 """(N, L): a row's code at each level, 0 <= codes[:, l] < code_sizes[l]."""
@@ -52,7 +53,7 @@ def load_codes(path: str | Path) -> Codes:
     """Raw codes as the index stage wrote them: int32 (N, L) from a .npy file."""
     try:
         codes = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise InputError(f"{path}: can't be read, run the index stage ({error})") from None
     if codes.ndim != 2 or codes.dtype != np.int32:
         raise InputError(f"{path}: has shape {codes.shape} and dtype {codes.dtype}, must be (N, L) int32")

@@ -106,6 +106,16 @@ def append(codes: Codes, max_suffix: int) -> tuple[Codes, int]:
     return np.column_stack([codes, suffix]), size
 
 
+def check_capacity(items: int, code_sizes: Sequence[int]) -> None:
+    """Raise InputError where there are more items than different Semantic IDs of L code sizes."""
+    capacity = math.prod(code_sizes)
+    if items > capacity:
+        raise InputError(
+            f"params.yaml: quant.num_emb_list {list(code_sizes)} makes {capacity} Semantic IDs for {items} items: must "
+            "make at least as many, or dedupe.strategy must be append"
+        )
+
+
 def reassign(codes: Codes, latents: Vectors, codebooks: Sequence[Vectors]) -> Codes:
     """Move colliding items to free codes so that every item has a Semantic ID of its own.
 
@@ -127,10 +137,7 @@ def reassign(codes: Codes, latents: Vectors, codebooks: Sequence[Vectors]) -> Co
     """
     sizes = [len(book) for book in codebooks]
     codes = check_codes(codes, sizes, "codes").copy()
-    if len(codes) > math.prod(sizes):
-        raise InputError(
-            f"{len(codes)} items can't have Semantic IDs of their own: the codebooks {sizes} have {math.prod(sizes)}"
-        )
+    check_capacity(len(codes), sizes)
     books = [book.astype(np.float64) for book in codebooks]
     groups = Groups.of(prefix_ids(codes)[-1])
     movable = np.empty(len(codes), bool)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sid.errors import InputError
+from sid.files import NPY_ERRORS
 
 CHUNK_BYTES = 64 << 20
 """Bytes of embeddings held at a time while streaming."""
@@ -100,7 +101,7 @@ class _NpySource(EmbeddingSource):
 def _open_npy(path: Path) -> EmbeddingSource:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except NPY_ERRORS as error:
         with path.open("rb") as file:
             is_npy = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
         if is_npy and "Python objects" in str(error):

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,10 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+NPY_ERRORS = (OSError, ValueError, EOFError, OverflowError, SyntaxError, tokenize.TokenError)
+"""What `numpy.load` raises for files that are missing, cut off or no .npy."""
 
 
 def round6(value: float) -> float:

@@ -43,7 +43,7 @@ def read_splits(folder: Path, item_ids: Container[str], unknown_items: Literal["
     Args:
         item_ids: the ids that have a Semantic ID.
         unknown_items: `error` refuses rows that name other ids; `skip` takes such ids out of histories and leaves
-            out rows whose next item is one.
+            out rows whose next item is one. Rows without a history are always left out and counted.
 
     Returns:
         The splits there are, in the order of SPLITS.
@@ -69,10 +69,12 @@ def read_splits(folder: Path, item_ids: Container[str], unknown_items: Literal["
 def _read(name: str, path: Path, item_ids: Container[str], unknown_items: str) -> Split:
     rows: list[Interaction] = []
     unknown: dict[str, int] = {}
-    skipped = 0
+    skipped = number = 0
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
                 fields = line.rstrip("\r\n").split("\t")
                 if len(fields) != 3:
                     raise InputError(
@@ -81,7 +83,7 @@ def _read(name: str, path: Path, item_ids: Container[str], unknown_items: str) -
                     )
                 user, past, target = fields
                 if number == 1:
-                    if target in item_ids:
+                    if target in item_ids or target.isdigit():
                         raise InputError(f"{path}: line 1 is data, must be a header of three column names")
                     continue
                 history = past.split()
@@ -95,10 +97,12 @@ def _read(name: str, path: Path, item_ids: Container[str], unknown_items: str) -
                     skipped += 1
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from None
+    if number == 0:
+        raise InputError(f"{path}: is empty, must have a header of three column names")
     if unknown and unknown_items == "error":
         first = next(iter(unknown.values()))
         raise InputError(
             f"{path}: names {len(unknown)} items that have no Semantic ID, first in line {first}: {listed(unknown)} "
-            "(export.unknown_items: skip leaves them out)"
+            "(unknown or dropped by prepare.invalid_rows; export.unknown_items: skip leaves them out)"
         )
     return Split(name, path, tuple(rows), skipped)

@@ -81,6 +81,8 @@ def prepare(
         _write_header(file, (len(ids), source.dim))
     all_ids = pl.concat(scan.ids)
     refuse_duplicates(all_ids, str(source.path))
+    if (all_ids == "").any():
+        raise InputError(f"{source.path}: row {(all_ids == '').arg_max()} has an empty id, every row must have one")
     _refuse_invalid(scan, cleaning, source.path)
     if len(ids) < 2:
         raise InputError(

@@ -65,10 +65,12 @@ def _read_json(path: Path, item_id_column: str) -> pl.DataFrame:
         return dict(found)
 
     try:
-        items = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=pairs)
+        items = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=pairs)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from None
-    except json.JSONDecodeError as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: broken JSON ({error})") from None
     if not isinstance(items, dict):
         raise InputError(
@@ -85,7 +87,7 @@ def _read_jsonl(path: Path, item_id_column: str) -> pl.DataFrame:
 
 
 def _jsonl_records(path: Path, item_id_column: str) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         try:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
@@ -99,10 +101,12 @@ def _jsonl_records(path: Path, item_id_column: str) -> Iterator[dict[str, Any]]:
                         f"{path}: line {number} has {item_id_column} {identity!r}, must be a string or an integer"
                     )
                 yield {**record, "item_id": str(identity)}
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {number} is broken JSON ({error})") from None
+        except InputError:
+            raise
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 text ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: line {number} is broken JSON ({error})") from None
 
 
 def _frame(records: Iterable[dict[str, Any]]) -> pl.DataFrame:
@@ -133,10 +137,13 @@ def _read_table(path: Path, item_id_column: str) -> pl.DataFrame:
         frame = frame.drop("item_id")
     frame = frame.rename({item_id_column: "item_id"})
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-    return frame.with_columns(
-        *(pl.Series(name, [_text(value) for value in frame[name].to_list()], pl.String) for name in nested),
-        pl.all().exclude(nested).cast(pl.String),
-    )
+    try:
+        return frame.with_columns(
+            *(pl.Series(name, [_text(value) for value in frame[name].to_list()], pl.String) for name in nested),
+            pl.all().exclude(nested).cast(pl.String),
+        )
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: a column can't be read as text ({error}); leave it out") from None
 
 
 def _text(value: Any) -> str | None:

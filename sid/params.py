@@ -22,6 +22,7 @@ from sid.errors import InputError
 NOT_GIVEN = "data/none"
 """The path that stands for 'no such input'. DVC knows no optional dependency, so this small file is one."""
 
+Slack = Annotated[int, Field(ge=0, le=1 << 30)]
 CodeSize = Annotated[int, Field(ge=2, le=1 << 20)]
 PathText = Annotated[str, Field(min_length=1)]
 
@@ -65,7 +66,7 @@ class Index(Section):
     """`index`: how the catalogue gets its raw codes."""
 
     assignment: Literal["auto", "nearest", "balanced"]
-    slack: Annotated[int, Field(ge=0)]
+    slack: Slack
 
 
 class Dedupe(Section):
@@ -132,15 +133,16 @@ def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> 
     for name, kind in top.items():
         section = raw.get(name)
         if not isinstance(section, dict):
-            problems.append(f"{name} is {_show(section)}: must be a section of keys ({', '.join(kind.model_fields)})")
+            problems.append(_no_section(name, name in raw, section, kind))
             continue
         if name == "quant":
             configs = _methods(section, method_configs, problems)
             section = {key: value for key, value in section.items() if key not in method_configs}
         parts[name] = _section(name, section, kind, problems, also=method_configs if name == "quant" else ())
+    problems += _unusable(raw, method_configs)
     quant = parts.get("quant")
-    if isinstance(quant, Quant):
-        problems += _contradictions(quant, configs, method_configs)
+    if isinstance(quant, Quant) and quant.method in configs:
+        problems += configs[quant.method].conflicts(quant)
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
     return Params(methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
@@ -153,8 +155,7 @@ def _methods(
     for name, kind in method_configs.items():
         section = quant.get(name)
         if not isinstance(section, dict):
-            keys = ", ".join(kind.model_fields)
-            problems.append(f"quant.{name} is {_show(section)}: must be a section of keys ({keys})")
+            problems.append(_no_section(f"quant.{name}", name in quant, section, kind))
             continue
         config = _section(f"quant.{name}", section, kind, problems)
         if config is not None:
@@ -171,17 +172,33 @@ def _section(
     try:
         return kind.model_validate(known)
     except ValidationError as error:
-        problems += [_problem(prefix, detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        # a list whose entries are wrong counts as too short as well, which it need not be
+        faulty = {detail["loc"][:-1] for detail in details}
+        problems += [_problem(prefix, detail) for detail in details if detail["loc"] not in faulty]
         return None
 
 
-def _contradictions(
-    quant: Quant, configs: Mapping[str, MethodConfig], method_configs: Mapping[str, type[MethodConfig]]
-) -> list[str]:
-    if quant.method not in method_configs:
-        return [f"quant.method is {quant.method!r}: must be one of {', '.join(method_configs)}"]
-    config = configs.get(quant.method)
-    return [] if config is None else config.conflicts(quant)
+def _no_section(key: str, given: bool, value: Any, kind: type[Section]) -> str:
+    state = f"is {_show(value)}" if given else "is missing"
+    return f"{key} {state}: must be a section of keys ({', '.join(kind.model_fields)})"
+
+
+def _unusable(raw: dict[str, Any], method_configs: Mapping[str, type[MethodConfig]]) -> list[str]:
+    """Values of the right type that name nothing that can be used."""
+    problems = []
+    method = _get(raw, "quant", "method")
+    if isinstance(method, str) and method not in method_configs:
+        problems.append(f"quant.method is {method!r}: must be one of {', '.join(method_configs)}")
+    for section, key in (("prepare", "embeddings"), ("export", "prompts")):
+        if _get(raw, section, key) == NOT_GIVEN:
+            problems.append(f"{section}.{key} is {NOT_GIVEN!r}: must name a file, this input is not optional")
+    return problems
+
+
+def _get(raw: dict[str, Any], section: str, key: str) -> Any:
+    found = raw.get(section)
+    return found.get(key) if isinstance(found, dict) else None
 
 
 def _unknown(prefix: str, section: dict[str, Any], known: Any) -> list[str]:
@@ -199,8 +216,17 @@ def _problem(prefix: str, detail: Any) -> str:
     key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
     if detail["type"] == "missing":
         return f"{key} is missing: give it a value"
+    if detail["type"] == "extra_forbidden":  # in a section within a section
+        return f"{key} is an unknown key"
+    limits = detail.get("ctx", {})
     if detail["type"] == "string_pattern_mismatch":
-        rule = f"must match {detail['ctx']['pattern']}"
+        rule = f"must match {limits['pattern']}"
+    elif detail["type"] == "too_short":
+        rule = f"must have at least {limits['min_length']} entries"
+    elif detail["type"] == "too_long":
+        rule = f"must have at most {limits['max_length']} entries"
+    elif detail["type"] == "string_too_short":
+        rule = "must not be empty text"
     else:
         rule = (
             detail["msg"]

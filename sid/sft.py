@@ -100,10 +100,13 @@ def _faults(task: str, wording: object) -> Iterable[str]:
             faults.append(f"has {part} {text!r}, must be text")
             continue
         try:
-            names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+            fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
         except ValueError as error:
             faults.append(f"has a broken {part} ({error}); a literal brace is written twice")
             continue
+        names = {str(name) for _, name, _, _ in fields}
+        if any(form or conversion for _, _, form, conversion in fields):
+            faults.append(f"has a placeholder with a format in {part}, must be a plain {{name}}")
         faults += [
             f"has an unknown placeholder {{{name}}}, must be one of {', '.join(sorted(_PLACEHOLDERS[task]))}"
             for name in sorted(names - _PLACEHOLDERS[task])

@@ -37,12 +37,15 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path}: must be a mapping of sections, e.g. 'prepare:' at the start of a line")
     problems: list[str] = []
-    value = _value(root, "", problems)
+    try:
+        value = _value(root, "", problems)
+    except RecursionError:
+        raise InputError(f"{path}: holds itself by an alias, or is nested too deep") from None
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
     assert isinstance(value, dict)
@@ -127,6 +130,8 @@ def _advice(text: str, value: Any) -> str:
         return f'write false, or "{text}" for the word'
     if isinstance(value, int):
         return f"write {value}"
+    if re.fullmatch(r"[-+]?[0-9][0-9_]*", text):
+        return f"write {text.replace('_', '')}"
     if isinstance(value, float):
         mantissa, _, exponent = text.lower().partition("e")
         return f"write {mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d}"

@@ -3,9 +3,10 @@
 import sys
 
 from sid import params
+from sid.collisions import check_capacity
 from sid.embeddings import open_embeddings
 from sid.errors import InputError
-from sid.quantizers.methods import CONFIGS
+from sid.quantizers.methods import CONFIGS, check_sizes
 from sid.sft import Prompts
 from stages.snapshot import PARAMS
 
@@ -15,7 +16,10 @@ def main() -> int:
     try:
         wanted = params.load(PARAMS, CONFIGS)
         source = wanted.prepare
-        open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
+        opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
+        check_sizes(opened.rows, wanted.quant)
+        if wanted.dedupe.strategy == "reassign":
+            check_capacity(opened.rows, wanted.quant.num_emb_list)
         Prompts.load(wanted.export.prompts)
         optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
         missing = [
@@ -28,6 +32,9 @@ def main() -> int:
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 

@@ -107,6 +107,32 @@ def inter(split: str, *lines: str) -> Callable[[Project], None]:
     return text(f"inter/{split}.inter", header + "".join(f"{line}\n" for line in lines))
 
 
+def header(shape: str) -> Callable[[Project], None]:
+    def write(project: Project) -> None:
+        text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+        content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(640)
+        project.path("embeddings.npy").write_bytes(content)
+
+    return write
+
+
+def few_codes(project: Project) -> None:
+    save_codes(project)
+    report = project.report("index")
+    for level in report["levels"].values():
+        level["size"] = 4
+    report["levels"].pop("level_3")
+    project.path("reports/index.json").write_text(json.dumps(report))
+    np.save(project.path("data/codes.npy"), np.zeros((60, 2), np.int32))
+    project.params(quant__num_emb_list=[4, 4])
+    project.succeed("train")
+
+
+def prompt(project: Project, history: str) -> None:
+    path = project.path("prompts/en.yaml")
+    path.write_text(path.read_text().replace('"{history}"', history, 1))
+
+
 LISTS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
 CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
@@ -177,6 +203,28 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         lambda p: (parquet([1, 2, 3], LISTS, "s/0.parquet")(p), parquet([4], [[1.0]], "s/1.parquet")(p))[1],
         "s/1.parquet: embedding has 1 values, but 2 in s/0.parquet",
     ),
+    ("negative shape", "prepare", header("(-20, 8)"), "embeddings.npy: broken or no .npy file"),
+    ("garbage header", "prepare", header("{{{{"), "embeddings.npy: broken or no .npy file"),
+    ("empty id", "prepare", parquet(["x", ""], [[1.0], [2.0]]), "row 1 has an empty id"),
+    (
+        "no embeddings given",
+        "prepare",
+        key("prepare__embeddings", "data/none"),
+        "prepare.embeddings is 'data/none': must",
+    ),
+    ("JSON too deep", "prepare", text("items.json", "[" * 100_000), "items.json: broken JSON"),
+    (
+        "JSON number too long",
+        "prepare",
+        text("items.json", '{"0": {"a": ' + "9" * 5000 + "}}"),
+        "items.json: broken JSON",
+    ),
+    ("alias to itself", "train", replace("num_emb_list:", "num_emb_list: &a [*a]\n  x:"), "params.yaml: "),
+    ("slack without bound", "train", key("index__slack", 10**20), "index.slack is 100000000000000000000: must be less"),
+    ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: must make at least as many"),
+    ("empty .inter", "export", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
+    ("prompts are a folder", "export", key("export__prompts", "prompts"), "prompts: Is a directory"),
+    ("format in a prompt", "export", lambda p: prompt(p, '"{history:>9999999999}"'), "has a placeholder with a format"),
     ("missing items", "prepare", key("prepare__items", "no.json"), "no.json: no such file"),
     ("unknown kind of items", "prepare", key("prepare__items", "dvc.yaml"), "dvc.yaml: unknown kind of file '.yaml'"),
     ("broken JSON", "prepare", text("items.json", '{"0": {"title": "x"}'), "items.json: broken JSON"),

@@ -156,8 +156,8 @@ def test_codebooks_larger_than_the_catalogue_are_refused(method: str) -> None:
     with pytest.raises(InputError) as caught:
         methods.fit(catalogue(200), chosen)
     assert caught.value.problems == (
-        "quant.num_emb_list[1] is 300: must be at most 200, the number of items",
-        "quant.num_emb_list[2] is 301: must be at most 200, the number of items",
+        "params.yaml: quant.num_emb_list[1] is 300: must be at most 200, the number of items",
+        "params.yaml: quant.num_emb_list[2] is 301: must be at most 200, the number of items",
     )
 
 

@@ -58,14 +58,15 @@ def test_sections_are_frozen() -> None:
         ("extra", 1, "extra is an unknown key; known keys here: prepare, quant"),
         ("prepare.invalid_rows", "keep", "prepare.invalid_rows is 'keep': must be 'zero', 'drop' or 'error'"),
         ("prepare.embeddings", 5, "prepare.embeddings is 5: must be a valid string"),
-        ("prepare.embeddings", "", "prepare.embeddings is '': string should have at least 1 character"),
+        ("prepare.embeddings", "", "prepare.embeddings is '': must not be empty text"),
         ("prepare.items", None, "prepare.items is empty: must be a valid string"),
         ("quant.seed", 1.5, "quant.seed is 1.5: must be a valid integer"),
         ("quant.seed", -1, "quant.seed is -1: must be greater than or equal to 0"),
         ("quant.seed", True, "quant.seed is true: must be a valid integer"),
         ("quant.seed", "7", "quant.seed is '7': must be a valid integer"),
         ("quant.num_emb_list", 256, "quant.num_emb_list is 256: must be a list"),
-        ("quant.num_emb_list", [], "quant.num_emb_list is []: "),
+        ("quant.num_emb_list", [], "quant.num_emb_list is []: must have at least 1 entries"),
+        ("prepare.embeddings", "data/none", "prepare.embeddings is 'data/none': must name a file"),
         ("quant.num_emb_list", [256] * 27, "quant.num_emb_list is [256, "),
         ("quant.num_emb_list", [256, "256"], "quant.num_emb_list[1] is '256': must be a valid integer"),
         ("quant.num_emb_list", [256, 1], "quant.num_emb_list[1] is 1: must be greater than or equal to 2"),
@@ -91,14 +92,17 @@ def test_each_fault_is_one_line_that_names_the_key(tmp_path: Path, key: str, val
 def test_missing_keys_and_sections(tmp_path: Path) -> None:
     found = problems(tmp_path, {}, remove=("quant.e_dim", "quant.rqkmeans.restarts", "dedupe"))
     assert [line.split(" ")[0] for line in found] == ["quant.rqkmeans.restarts", "quant.e_dim", "dedupe"]
+    assert found[-1].startswith("dedupe is missing: must be a section of keys")
 
 
 def test_all_faults_at_once(tmp_path: Path) -> None:
-    found = problems(tmp_path, {"quant.seed": "x", "quant.e_dim": 0, "prepare.normalise": "l2", "export.seed": None})
+    change = {"quant.seed": "x", "quant.e_dim": 0, "prepare.normalise": "l2", "export.seed": None, "quant.method": "x"}
+    found = problems(tmp_path, change)
     assert sorted(line.split(" ")[0] for line in found) == [
         "export.seed",
         "prepare.normalise",
         "quant.e_dim",
+        "quant.method",
         "quant.seed",
     ]
 

@@ -51,7 +51,7 @@ def test_reads_what_all_readers_agree_on(tmp_path: Path, text: str, value: objec
         ("No", "write false"),
         ("010", "write 10"),
         ("0o17", "write 15"),
-        ("1_000", "in quotes"),
+        ("1_000", "write 1000"),
         ("1:30", "in quotes"),
         ("2020-01-01", "in quotes"),
         ("2020-13-45", "in quotes"),

@@ -9,7 +9,6 @@ OR-tools.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -36,13 +35,12 @@ __all__ = ["balanced_assign", "balanced_kmeans", "size_bounds"]
 
 Solver = Literal["scalable", "exact"]
 
-_SAMPLE = 64  # rows a cluster on which prices are found before all rows correct them
-_HOT, _WARM, _COLD = 1.0, 0.15, 0.005  # temperatures as shares of the spread of the distances: from no prices, ...
-_FALL = 0.5  # ... by this factor a step; from k-means' centroids Lloyd's iterations go from warm to cold
-_SWEEPS, _LAST_SWEEPS = 10, 40  # Sinkhorn sweeps an iteration, and before sizes are made exact
-_RELAX = 1.5  # over-relaxation of the sweeps (Thibault et al., Algorithms 14, 2021): saves about half of them
-_STARVED = 1e-30  # least soft size of a cluster
-_STEP = 60.0  # most temperatures that a call of `_sweeps` moves a price: exp(60) is safe in float32
+_SAMPLE = 64  # rows a cluster on which prices are found from nothing, before all rows correct them
+_HOT, _WARM, _COLD = 1.0, 0.15, 0.002  # temperatures as shares of the spread of the distances: from no prices, ...
+_FALL = 0.4  # ... by this factor a step; from k-means' centroids Lloyd's iterations go from warm to cold
+_STEPS, _LAST_STEPS = 2, 6  # Newton steps at each temperature, and before sizes are made exact
+_REACH = 8.0  # most temperatures that a step moves a price: soft sizes change by e for each
+_RIDGE = 1e-3  # of the soft sizes, on the diagonal: clusters far from all others make the equations singular
 
 
 def size_bounds(n: int, k: int, slack: int = 1) -> tuple[int, int]:
@@ -160,12 +158,12 @@ def balanced_assign(
         return flow_assign(problem, table)
     sample = _sample(problem, k, generator)
     spread = _spread(sample, table)
-    prices = torch.zeros(k, device=table.device)
+    prices = torch.zeros(k, dtype=torch.float64, device=table.device)
     share = _HOT
     while share > _COLD:
-        prices = _sweeps(sample, table, prices, share * spread, _SWEEPS)
+        prices = _newton(sample, table, prices, share * spread, _STEPS)
         share *= _FALL
-    prices = _priced(problem, sample, table, prices, _COLD * spread, _LAST_SWEEPS)
+    prices = _newton(problem, table, prices, _COLD * spread, _LAST_STEPS)
     labels = torch.full((n,), -1, device=vectors.device)
     _take(problem, table, prices, labels, None)
     return settle(problem, table, labels, prices, _COLD * spread / 8)
@@ -188,14 +186,13 @@ def _iterations(
     labels = torch.full((problem.size,), -1, device=table.device)
     sums = torch.zeros(table.shape, dtype=torch.float64, device=table.device)
     total = rows.squares.sum(dtype=torch.float64)
-    sample = _sample(problem, len(table), generator)
-    spread = _spread(sample, table)
-    prices = torch.zeros(len(table), device=table.device)
+    spread = _spread(_sample(problem, len(table), generator), table)
+    prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
     history: list[float] = []
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
         heat = _COLD * spread if last else spread * _WARM * (_COLD / _WARM) ** (iteration / (max_iters - 1))
-        prices = _priced(problem, sample, table, prices, heat, _LAST_SWEEPS if last else _SWEEPS)
+        prices = _newton(problem, table, prices, heat, _LAST_STEPS if last else _STEPS)
         _take(problem, table, prices, labels, sums)
         if last:
             labels = settle(problem, table, labels, prices, heat / 8)
@@ -223,12 +220,6 @@ def _sample(problem: Problem, k: int, generator: torch.Generator) -> Problem:
     index = draw_rows(problem.size, _SAMPLE * k, generator).to(problem.rows.shift.device)
     share = len(index) / problem.size
     return Problem(problem.rows.subset(index), problem.lo * share, problem.hi * share, problem.budget_mib)
-
-
-def _priced(problem: Problem, sample: Problem, table: Tensor, prices: Tensor, heat: float, sweeps: int) -> Tensor:
-    """Prices after that many sweeps, of which a large problem spends most on the sample and a fifth on all rows."""
-    prices = _sweeps(sample, table, prices, heat, sweeps)
-    return prices if sample is problem else _sweeps(problem, table, prices, heat, sweeps // 5)
 
 
 def _spread(problem: Problem, table: Tensor) -> float:
@@ -273,56 +264,53 @@ def _means(sums: Tensor, labels: Tensor, table: Tensor, total: Tensor) -> tuple[
     return table, max(0.0, float(inertia))
 
 
-def _sweeps(problem: Problem, table: Tensor, prices: Tensor, heat: float, count: int) -> Tensor:
-    """`count` Sinkhorn sweeps: each moves every price so that the soft size of its cluster falls within the bounds.
+def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, steps: int) -> Tensor:
+    """Prices after Newton steps on the entropic dual, (K,) float64.
 
-    At price p and temperature h a cluster's soft size s is that at price 0 times exp(-p / h), so the price which
-    brings it to t is p + h log(s / t); t is the size at price 0, clipped to the bounds.
+    At temperature h each row is shared out by softmax(-(distance + price) / h), and a cluster of price p asks for
+    lo + (hi - lo) / (1 + exp(-p / h)) rows: full where its price is positive, at its least where it is negative, as
+    the optimum wants it. Supply less demand is the gradient of a concave function; its second derivative couples the
+    clusters, so that prices of whole regions move in one step where Sinkhorn's sweeps take thousands.
     """
-    low, high = math.log(max(problem.lo, _STARVED)), math.log(problem.hi)
-    kernel = _kernel(problem, table, prices, heat)
-    start = prices.double() / heat
-    scaled = start  # prices in temperatures
-    for _ in range(count):
-        if kernel is None:
-            soft = _soft_sizes(problem, table, (scaled * heat).float(), heat)
-        else:
-            weights = torch.exp(start - scaled).float()
-            share = torch.mv(kernel, weights).reciprocal_()  # (N,)
-            soft = torch.mv(kernel.t(), share).double() * weights
-        free = soft.clamp_(min=_STARVED).log_() + scaled
-        step = free - free.clamp(low, high) - scaled
-        scaled = scaled + (_RELAX * step).clamp_(-_STEP, _STEP)
-        if kernel is not None:
-            scaled = start + (scaled - start).clamp_(-_STEP, _STEP)
-    return (scaled * heat).float()
+    for _ in range(steps):
+        prices = _levelled(problem, prices, heat)
+        supply, shared = _soft_sizes(problem, table, prices, heat)
+        open_ = torch.sigmoid(prices / heat)
+        demand = problem.lo + (problem.hi - problem.lo) * open_
+        slope = (problem.hi - problem.lo) * open_ * (1 - open_) + _RIDGE * supply + 1e-6 * supply.mean()
+        step = torch.linalg.solve(torch.diag(supply + slope) - shared, supply - demand)  # in temperatures
+        prices = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
+    return _levelled(problem, prices, heat)
 
 
-def _kernel(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> Tensor | None:
-    """exp((least - cost) / heat), (N, K) float32, cost = distance + price; None where it is over the budget."""
-    if problem.size * len(table) * 4 > problem.budget_mib << 19:
-        return None
-    kernel = torch.empty(problem.size, len(table), device=table.device)
-    offset = half_norms(table) + prices / 2
-    for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
-        values = scores(problem.rows.part(start, stop), table, offset)  # -(distance + price) / 2
-        torch.exp((values - values.amax(1, keepdim=True)).mul_(2 / heat), out=kernel[start:stop])
-    return kernel
+def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
+    """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
+    reach = float(prices.abs().max()) + 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
+    low, high = -reach, reach
+    for _ in range(60):
+        middle = (low + high) / 2
+        asked = problem.lo + (problem.hi - problem.lo) * torch.sigmoid((prices + middle) / heat)
+        low, high = (middle, high) if float(asked.sum()) < problem.size else (low, middle)
+    return prices + (low + high) / 2
 
 
-def _soft_sizes(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> Tensor:
-    """(K,) float64 sizes of the clusters if each row were shared out by softmax(-(distance + price) / heat)."""
-    soft = torch.zeros(len(table), dtype=torch.float64, device=table.device)
-    offset = half_norms(table) + prices / 2
-    for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
-        values = scores(problem.rows.part(start, stop), table, offset)
-        soft += torch.softmax(values.mul_(2 / heat), 1).sum(0)
-    return soft
+def _soft_sizes(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> tuple[Tensor, Tensor]:
+    """Sums over rows of the shares p, (K,), and of p p^T, (K, K), float64."""
+    k = len(table)
+    sizes = torch.zeros(k, dtype=torch.float64, device=table.device)
+    shared = torch.zeros(k, k, dtype=torch.float64, device=table.device)
+    offset = half_norms(table) + prices.float() / 2
+    for start, stop in chunks(problem.size, k, table.shape[1], table.device, problem.budget_mib):
+        values = scores(problem.rows.part(start, stop), table, offset)  # (n, K), -(distance + price) / 2
+        shares = torch.softmax(values.mul_(2 / heat), 1).t().contiguous()  # (K, n)
+        sizes += shares.sum(1)
+        shared += scores(shares, shares, torch.zeros_like(offset))
+    return sizes, shared
 
 
 def _take(problem: Problem, table: Tensor, prices: Tensor, labels: Tensor, sums: Tensor | None) -> None:
     """Gives each row the cluster of least distance plus price; labels (-1 at first) and cluster sums in place."""
-    offset = half_norms(table) + prices / 2
+    offset = half_norms(table) + prices.float() / 2
     for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
         part = problem.rows.part(start, stop)
         code = row_argmax(scores(part, table, offset))

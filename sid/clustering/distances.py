@@ -260,7 +260,8 @@ def _rounding(centred: Tensor, half: Tensor) -> Tensor:
     largest = (2 * half.max()).sqrt()
     norms = torch.linalg.vector_norm(centred, dim=1)
     bound = growth * (norms * largest + largest.square() / 2) + 3 * unit * (norms + largest).square()
-    return bound * (1 + terms * 2.0**-23) + terms * 2.0**-125
+    widened: Tensor = bound * (1 + terms * 2.0**-23) + terms * 2.0**-125
+    return widened
 
 
 def _compare(rows: Tensor, centroids: Tensor, candidates: Tensor) -> Tensor:

@@ -126,13 +126,17 @@ def seed_centroids(rows: Rows, k: int, budget_mib: int, generator: torch.Generat
         squares = rows.squares[picked]
     count = min(size, _CANDIDATES * k, int((floats // 4) ** 0.5))
     if count < 2 * k:  # too few to choose from, or their distances are over the budget
-        return _candidates(pool, squares, k, generator)[0][1:]
+        return _candidates(pool, squares, k, generator)[0]
     return _greedy(*_candidates(pool, squares, count, generator), k)
 
 
 def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The mean and `count` rows drawn by their distance to those before; how many rows are nearest to each."""
-    tables = [torch.zeros_like(pool[:1])]
+    """`count` rows drawn by their distance to those before, at first to the mean; how many rows are nearest to each.
+
+    The mean itself is no candidate: on the residuals of a level it would take a crowd of rows that differ in all
+    directions, and one code in their middle tells few of them apart.
+    """
+    tables: list[Tensor] = []
     closest = squares.clone()
     owner = torch.zeros(len(pool), dtype=torch.int64, device=pool.device)
     taken = 0
@@ -148,13 +152,13 @@ def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Gene
             values = scores(pool[start:stop], table, half)
             code = row_argmax(values)
             gap = (squares[start:stop] - 2 * values.gather(1, code[:, None]).flatten()).clamp_(min=0)
-            nearer = gap < closest[start:stop]
-            owner[start:stop] = torch.where(nearer, code + (taken + 1), owner[start:stop])
+            nearer = (gap < closest[start:stop]) if taken else torch.ones_like(gap, dtype=torch.bool)
+            owner[start:stop] = torch.where(nearer, code + taken, owner[start:stop])
             closest[start:stop] = torch.where(nearer, gap, closest[start:stop])
         closest[draw] = 0
         tables.append(table)
         taken += take
-    return torch.cat(tables), torch.bincount(owner, minlength=count + 1).float()
+    return torch.cat(tables), torch.bincount(owner, minlength=count).float()
 
 
 def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:

@@ -89,7 +89,7 @@ class _Graph:
         self.lo, self.hi, self.sink = int(problem.lo), int(problem.hi), k
         counts = torch.bincount(labels, minlength=k).tolist()
         self.members = list(torch.split_with_sizes(labels.argsort(stable=True), counts))
-        self.potential: Floats = np.append(prices.double().cpu().numpy(), 0.0)
+        self.potential: Floats = np.append(prices.cpu().numpy(), 0.0)
         self._centre_prices()
         self.passed = self._passed(np.array(counts))
         self.excess: Ints = np.append(np.array(counts) - self.passed, self.passed.sum() - problem.size)

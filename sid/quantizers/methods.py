@@ -9,13 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sid.codes import Vectors
 from sid.errors import InputError
 from sid.params import MethodConfig, Params, Quant
 from sid.quantizers import rqkmeans, rqkmeans_constrained
 from sid.quantizers.base import Fit, Quantizer
+
+
+class Job(NamedTuple):
+    """What a fit may need; each method's line in the table says what it takes of it.
+
+    Attributes:
+        vectors: (N, D) float32, finite.
+        quant: the shared keys, `device` resolved to 'cpu' or 'cuda'.
+        config: the method's own section.
+        checkpoints: a folder for the states of unfinished trainings, or None.
+    """
+
+    vectors: Vectors
+    quant: Quant
+    config: Any
+    checkpoints: Path | None
 
 
 @dataclass(frozen=True)
@@ -29,38 +45,50 @@ class Method:
     """
 
     config: type[MethodConfig]
-    fit: Callable[[Vectors, Quant, Any], Fit]
+    fit: Callable[[Job], Fit]
     balanced: bool = False
 
 
 METHODS: dict[str, Method] = {
-    "rqkmeans": Method(rqkmeans.RQKMeansConfig, rqkmeans.fit),
+    "rqkmeans": Method(
+        rqkmeans.RQKMeansConfig,
+        lambda job: rqkmeans.fit(job.vectors, job.quant, job.config),
+    ),
     "rqkmeans_constrained": Method(
-        rqkmeans_constrained.RQKMeansConstrainedConfig, rqkmeans_constrained.fit, balanced=True
+        rqkmeans_constrained.RQKMeansConstrainedConfig,
+        lambda job: rqkmeans_constrained.fit(job.vectors, job.quant, job.config),
+        balanced=True,
     ),
 }
 
 CONFIGS: dict[str, type[MethodConfig]] = {name: method.config for name, method in METHODS.items()}
 
 
-def fit(vectors: Vectors, params: Params) -> Fit:
+def fit(vectors: Vectors, params: Params, checkpoints: Path | None = None) -> Fit:
     """Fit the method that `quant.method` names.
 
     Args:
         vectors: (N, D) float32, finite.
+        checkpoints: a folder for the states of unfinished trainings, from which the same call goes on; None
+            keeps none. Methods that take seconds ignore it.
 
     Raises:
         InputError: a codebook larger than N, or a device that isn't there.
     """
     quant = params.quant.model_copy(update={"device": resolve_device(params.quant.device)})
+    check_sizes(len(vectors), quant)
+    return METHODS[quant.method].fit(Job(vectors, quant, params.methods[quant.method], checkpoints))
+
+
+def check_sizes(rows: int, quant: Quant) -> None:
+    """Raise InputError where a codebook has more codes than there are rows to make it from."""
     problems = [
-        f"quant.num_emb_list[{level}] is {size}: must be at most {len(vectors)}, the number of items"
+        f"params.yaml: quant.num_emb_list[{level}] is {size}: must be at most {rows}, the number of items"
         for level, size in enumerate(quant.num_emb_list)
-        if size > len(vectors)
+        if size > rows
     ]
     if problems:
         raise InputError(problems)
-    return METHODS[quant.method].fit(vectors, quant, params.methods[quant.method])
 
 
 def load(path: str | Path, device: str = "auto") -> Quantizer:

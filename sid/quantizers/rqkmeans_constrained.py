@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from sid.codes import Vectors
-from sid.params import MethodConfig, Quant
+from sid.params import MethodConfig, Quant, Slack
 from sid.quantizers.base import Fit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class RQKMeansConstrainedConfig(MethodConfig):
     """`quant.rqkmeans_constrained`."""
 
-    slack: Annotated[int, Field(ge=0)]
+    slack: Slack
     solver: Literal["scalable", "exact"]
     max_iters: Annotated[int, Field(ge=1, le=1000)]
 
