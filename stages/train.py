@@ -7,9 +7,9 @@ from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """Vectors -> quantizer, report, curve."""
+    """Vectors -> quantizer, report, curve; a training that was cut off goes on from the states in checkpoints."""
     vectors = load_vectors(stage.input("vectors"))
-    fitted = methods.fit(vectors, stage.params)
+    fitted = methods.fit(vectors, stage.params, stage.input("checkpoints"))
     fitted.quantizer.save(stage.output("quantizer"))
     method, sizes = fitted.quantizer.method, fitted.quantizer.code_sizes
     figures = {
@@ -25,4 +25,4 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    run("train", main, inputs=("vectors",), outputs=("quantizer", "report", "curve"))
+    run("train", main, inputs=("vectors", "checkpoints"), outputs=("quantizer", "report", "curve"))

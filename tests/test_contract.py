@@ -27,7 +27,12 @@ def settings(method: str, device: str = "cpu", **shared: object) -> Params:
     """The project's params, small enough for a test."""
     loaded = params.load(ROOT / "params.yaml", methods.CONFIGS)
     values = {"method": method, "num_emb_list": SIZES, "e_dim": 8, "device": device, **shared}
-    return dataclasses.replace(loaded, quant=loaded.quant.model_copy(update=values))
+    small = {"layers": (32,), "epochs": 40, "init_epoch": 5, "batch_size": 50}
+    chosen = {
+        name: config.model_copy(update={key: value for key, value in small.items() if hasattr(config, key)})
+        for name, config in loaded.methods.items()
+    }
+    return dataclasses.replace(loaded, quant=loaded.quant.model_copy(update=values), methods=chosen)
 
 
 @pytest.fixture(scope="module", params=[(m, d) for m in METHODS for d in DEVICES], ids="-".join)

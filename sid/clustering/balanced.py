@@ -10,6 +10,7 @@ OR-tools.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -38,9 +39,10 @@ Solver = Literal["scalable", "exact"]
 _SAMPLE = 64  # rows a cluster on which prices are found from nothing, before all rows correct them
 _HOT, _WARM, _COLD = 1.0, 0.15, 0.002  # temperatures as shares of the spread of the distances: from no prices, ...
 _FALL = 0.4  # ... by this factor a step; from k-means' centroids Lloyd's iterations go from warm to cold
-_STEPS, _LAST_STEPS = 2, 6  # Newton steps at each temperature, and before sizes are made exact
+_STEPS, _LAST_STEPS = 8, 16  # most Newton steps at a temperature, and at the last
+_CLOSE, _LAST_CLOSE = 5e-3, 5e-4  # share of the rows in the wrong cluster, softly, at which they stop
 _REACH = 8.0  # most temperatures that a step moves a price: soft sizes change by e for each
-_RIDGE = 1e-3  # of the soft sizes, on the diagonal: clusters far from all others make the equations singular
+_RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
 def size_bounds(n: int, k: int, slack: int = 1) -> tuple[int, int]:
@@ -161,9 +163,9 @@ def balanced_assign(
     prices = torch.zeros(k, dtype=torch.float64, device=table.device)
     share = _HOT
     while share > _COLD:
-        prices = _newton(sample, table, prices, share * spread, _STEPS)
+        prices = _newton(sample, table, prices, share * spread, last=False)
         share *= _FALL
-    prices = _newton(problem, table, prices, _COLD * spread, _LAST_STEPS)
+    prices = _newton(problem, table, prices, _COLD * spread, last=True)
     labels = torch.full((n,), -1, device=vectors.device)
     _take(problem, table, prices, labels, None)
     return settle(problem, table, labels, prices, _COLD * spread / 8)
@@ -192,7 +194,7 @@ def _iterations(
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
         heat = _COLD * spread if last else spread * _WARM * (_COLD / _WARM) ** (iteration / (max_iters - 1))
-        prices = _newton(problem, table, prices, heat, _LAST_STEPS if last else _STEPS)
+        prices = _newton(problem, table, prices, heat, last)
         _take(problem, table, prices, labels, sums)
         if last:
             labels = settle(problem, table, labels, prices, heat / 8)
@@ -264,23 +266,65 @@ def _means(sums: Tensor, labels: Tensor, table: Tensor, total: Tensor) -> tuple[
     return table, max(0.0, float(inertia))
 
 
-def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, steps: int) -> Tensor:
-    """Prices after Newton steps on the entropic dual, (K,) float64.
+def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, last: bool) -> Tensor:
+    """Prices, (K,) float64, near the maximum of the entropic dual at one temperature.
 
     At temperature h each row is shared out by softmax(-(distance + price) / h), and a cluster of price p asks for
     lo + (hi - lo) / (1 + exp(-p / h)) rows: full where its price is positive, at its least where it is negative, as
-    the optimum wants it. Supply less demand is the gradient of a concave function; its second derivative couples the
-    clusters, so that prices of whole regions move in one step where Sinkhorn's sweeps take thousands.
+    the optimum wants it. Supply less demand is the gradient of a concave function. Its second derivative couples
+    the clusters, so that a step moves the prices of whole regions, where Sinkhorn's sweeps take thousands; damping
+    (Levenberg-Marquardt) grows where a step would lower the dual.
     """
+    steps, close = (_LAST_STEPS, _LAST_CLOSE) if last else (_STEPS, _CLOSE)
+    prices = _levelled(problem, prices, heat)
+    dual = _evaluate(problem, table, prices, heat)
+    ridge = _RIDGE
     for _ in range(steps):
-        prices = _levelled(problem, prices, heat)
-        supply, shared = _soft_sizes(problem, table, prices, heat)
-        open_ = torch.sigmoid(prices / heat)
-        demand = problem.lo + (problem.hi - problem.lo) * open_
-        slope = (problem.hi - problem.lo) * open_ * (1 - open_) + _RIDGE * supply + 1e-6 * supply.mean()
-        step = torch.linalg.solve(torch.diag(supply + slope) - shared, supply - demand)  # in temperatures
-        prices = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
-    return _levelled(problem, prices, heat)
+        if float(dual.gradient.abs().sum()) <= 2 * close * problem.size:
+            break
+        damped = dual.curvature + torch.diag(ridge * dual.supply + 1e-6 * dual.supply.mean())
+        step = torch.linalg.solve(damped, dual.gradient)  # in temperatures
+        trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
+        trial = _levelled(problem, trial, heat)
+        ahead = _evaluate(problem, table, trial, heat)
+        if ahead.value >= dual.value:
+            prices, dual, ridge = trial, ahead, ridge / 10
+        else:
+            ridge *= 30
+    return prices
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """The entropic dual at some prices, in units of the temperature."""
+
+    value: float
+    supply: Tensor  # (K,) soft sizes
+    gradient: Tensor  # (K,) supply less demand
+    curvature: Tensor  # (K, K), positive semidefinite
+
+
+def _evaluate(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> _Dual:
+    """One pass over the rows: sums of their shares p, of p p^T, and of the least soft cost."""
+    k = len(table)
+    supply = torch.zeros(k, dtype=torch.float64, device=table.device)
+    shared = torch.zeros(k, k, dtype=torch.float64, device=table.device)
+    value = torch.zeros((), dtype=torch.float64, device=table.device)
+    offset = half_norms(table) + prices.float() / 2
+    for start, stop in chunks(problem.size, k, table.shape[1], table.device, problem.budget_mib):
+        values = scores(problem.rows.part(start, stop), table, offset).mul_(2 / heat)  # (n, K)
+        top = values.amax(1, keepdim=True)
+        shares = values.sub_(top).exp_()
+        weights = shares.sum(1, keepdim=True)
+        value -= (top.double() + weights.double().log()).sum()
+        shares = shares.div_(weights).t().contiguous()  # (K, n)
+        supply += shares.sum(1)
+        shared += scores(shares, shares, torch.zeros_like(offset))
+    scaled, spare = prices / heat, problem.hi - problem.lo
+    full = torch.sigmoid(scaled)
+    value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
+    curvature = torch.diag(supply + spare * full * (1 - full)) - shared
+    return _Dual(float(value), supply, supply - problem.lo - spare * full, curvature)
 
 
 def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
@@ -292,20 +336,6 @@ def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
         asked = problem.lo + (problem.hi - problem.lo) * torch.sigmoid((prices + middle) / heat)
         low, high = (middle, high) if float(asked.sum()) < problem.size else (low, middle)
     return prices + (low + high) / 2
-
-
-def _soft_sizes(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> tuple[Tensor, Tensor]:
-    """Sums over rows of the shares p, (K,), and of p p^T, (K, K), float64."""
-    k = len(table)
-    sizes = torch.zeros(k, dtype=torch.float64, device=table.device)
-    shared = torch.zeros(k, k, dtype=torch.float64, device=table.device)
-    offset = half_norms(table) + prices.float() / 2
-    for start, stop in chunks(problem.size, k, table.shape[1], table.device, problem.budget_mib):
-        values = scores(problem.rows.part(start, stop), table, offset)  # (n, K), -(distance + price) / 2
-        shares = torch.softmax(values.mul_(2 / heat), 1).t().contiguous()  # (K, n)
-        sizes += shares.sum(1)
-        shared += scores(shares, shares, torch.zeros_like(offset))
-    return sizes, shared
 
 
 def _take(problem: Problem, table: Tensor, prices: Tensor, labels: Tensor, sums: Tensor | None) -> None:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from sid.codes import Vectors
 from sid.errors import InputError
-from sid.params import MethodConfig, Params, Quant
-from sid.quantizers import rqkmeans, rqkmeans_constrained
+from sid.params import MethodConfig, Params, Quant, given
+from sid.quantizers import rqkmeans, rqkmeans_constrained, rqkmeans_plus, rqvae
 from sid.quantizers.base import Fit, Quantizer
 
 
@@ -49,7 +49,31 @@ class Method:
     balanced: bool = False
 
 
+def _rqkmeans_plus(job: Job) -> Fit:
+    """Fit or load the warm start, then train on from it."""
+    from sid.quantizers.residual import ResidualQuantizer
+
+    config: rqkmeans_plus.RQKMeansPlusConfig = job.config
+    file = given(config.warm_start_file)
+    if file is not None:
+        start = load(file, job.quant.device)
+    else:
+        quant = job.quant.model_copy(update={"method": config.warm_start})
+        start = (
+            METHODS[config.warm_start].fit(Job(job.vectors, quant, getattr(config, config.warm_start), None)).quantizer
+        )
+    if not isinstance(start, ResidualQuantizer):
+        raise InputError(
+            f"{file}: was fitted by {start.method}, must be codebooks of RQ-KMeans or its constrained form"
+        )
+    return rqkmeans_plus.fit(job.vectors, job.quant, config, start, job.checkpoints)
+
+
 METHODS: dict[str, Method] = {
+    "rqvae": Method(
+        rqvae.RQVAEConfig,
+        lambda job: rqvae.fit(job.vectors, job.quant, job.config, job.checkpoints),
+    ),
     "rqkmeans": Method(
         rqkmeans.RQKMeansConfig,
         lambda job: rqkmeans.fit(job.vectors, job.quant, job.config),
@@ -59,6 +83,7 @@ METHODS: dict[str, Method] = {
         lambda job: rqkmeans_constrained.fit(job.vectors, job.quant, job.config),
         balanced=True,
     ),
+    "rqkmeans_plus": Method(rqkmeans_plus.RQKMeansPlusConfig, _rqkmeans_plus),
 }
 
 CONFIGS: dict[str, type[MethodConfig]] = {name: method.config for name, method in METHODS.items()}
@@ -100,12 +125,15 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
     Raises:
         InputError: missing, broken or unknown file, or a device that isn't there.
     """
-    from sid.quantizers import checkpoint, npz, residual
+    from sid.quantizers import autoencoder, checkpoint, npz, residual
 
     if Path(path).suffix == ".npz":
         return npz.load_npz(path, resolve_device(device))
     state = checkpoint.read(path)
-    kinds = {residual.KIND: residual.ResidualQuantizer.from_state}
+    kinds: dict[str, Callable[[dict[str, Any], str], Quantizer]] = {
+        residual.KIND: residual.ResidualQuantizer.from_state,
+        autoencoder.KIND: autoencoder.AutoencoderQuantizer.from_state,
+    }
     if state["kind"] not in kinds:
         raise InputError(f"{path}: is a quantiser of kind {state['kind']!r}, must be one of {', '.join(kinds)}")
     return kinds[state["kind"]](state, resolve_device(device))

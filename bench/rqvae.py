@@ -1,0 +1,173 @@
+"""RQ-VAE: an epoch beside the plain PyTorch loop that one would write, and what the default params reach in a time.
+
+`python -m bench.rqvae` times epochs; with --quality it also trains over three seeds (some minutes). Both on a
+catalogue of vectors in a .npy file (--vectors).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from sid import params
+from sid.params import Quant
+from sid.quantizers import methods, rqvae, training
+from sid.quantizers.rqvae import RQVAEConfig
+
+VECTORS = Path(__file__).parents[2] / "shared" / "data" / "industrial" / "embeddings.npy"
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+SIZES = (256, 256, 256)
+E_DIM = 32
+REPEATS = 5
+SECONDS = (15.0, 60.0)
+SEEDS = (0, 1, 2)
+
+
+def settings(seed: int = 0, **changes: Any) -> tuple[Quant, RQVAEConfig]:
+    """The project's default params on codebooks of 256 x 3."""
+    loaded = params.load(PARAMS, methods.CONFIGS)
+    shared = {"method": "rqvae", "num_emb_list": SIZES, "e_dim": E_DIM, "seed": seed, "device": "cpu"}
+    config = loaded.methods["rqvae"]
+    assert isinstance(config, RQVAEConfig)
+    return loaded.quant.model_copy(update=shared), config.model_copy(update=changes)
+
+
+class Plain(nn.Module):
+    """The same model as people write it: Sequential, Embedding, cdist."""
+
+    def __init__(self, dim: int, layers: tuple[int, ...], beta: float) -> None:
+        super().__init__()
+        widths = [dim, *layers, E_DIM]
+        self.encoder = self._mlp(widths)
+        self.decoder = self._mlp(widths[::-1])
+        self.books = nn.ModuleList(nn.Embedding(size, E_DIM) for size in SIZES)
+        self.beta = beta
+
+    @staticmethod
+    def _mlp(widths: list[int]) -> nn.Sequential:
+        parts: list[nn.Module] = []
+        for a, b in itertools.pairwise(widths):
+            parts += [nn.Linear(a, b), nn.ReLU()]
+        return nn.Sequential(*parts[:-1])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, D) -> its reconstruction and the quantisation loss."""
+        latents = self.encoder(x)
+        residual, total, losses = latents, torch.zeros_like(latents), []
+        for book in self.books:
+            words = book(torch.cdist(residual.detach(), book.weight.detach()).argmin(dim=1))
+            losses.append(
+                nn.functional.mse_loss(words, residual.detach())
+                + self.beta * nn.functional.mse_loss(residual, words.detach())
+            )
+            total = total + words
+            residual = residual - words.detach()
+        return self.decoder(latents + (total - latents).detach()), torch.stack(losses).mean()
+
+
+def plain_epoch(model: Plain, loader: DataLoader[Any], learner: torch.optim.Optimizer, config: RQVAEConfig) -> float:
+    """Seconds of one epoch."""
+    started = time.perf_counter()
+    for (rows,) in loader:
+        learner.zero_grad()
+        decoded, quant_loss = model(rows)
+        loss = nn.functional.mse_loss(decoded, rows) + config.quant_loss_weight * quant_loss
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
+        learner.step()
+        if not torch.isfinite(loss):
+            raise ValueError("loss is not finite")
+    return time.perf_counter() - started
+
+
+def epoch_times(vectors: np.ndarray) -> tuple[list[float], list[float]]:
+    """Seconds of an epoch with codebooks: ours and the plain loop's, in turn."""
+    quant, config = settings(init_epoch=0, epochs=1000, eval_step=1000)
+    task = rqvae.task(vectors, quant, config)
+    loop = training.Loop(task)
+    rows = torch.cat(list(task.rows.blocks()))
+    loader = DataLoader(TensorDataset(rows), batch_size=config.batch_size, shuffle=True)
+    plain = Plain(vectors.shape[1], config.layers, config.beta)
+    learner = torch.optim.AdamW(plain.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    ours, theirs = [], []
+    for _ in range(REPEATS + 1):
+        started = time.perf_counter()
+        loop.epoch()
+        ours.append(time.perf_counter() - started)
+        theirs.append(plain_epoch(plain, loader, learner, config))
+    return ours[1:], theirs[1:]  # the first of each warms up: k-means, caches, threads
+
+
+def quality(vectors: np.ndarray, seed: int) -> list[tuple[str, Mapping[str, float | int]]]:
+    """The last evaluation before each time, and the end's, in a run from the default params."""
+    quant, config = settings(seed, eval_step=5)
+    started = time.perf_counter()
+    seen: list[tuple[float, dict[str, float | int]]] = []
+    task = rqvae.task(vectors, quant, config)
+    training.train(task, watch=lambda row: seen.append((time.perf_counter() - started, dict(row))))
+    found = [(f"{limit:.0f} s", [row for at, row in seen if at <= limit]) for limit in SECONDS]
+    table = [(name, rows[-1]) for name, rows in found if rows]
+    return [*table, (f"end, {seen[-1][0]:.0f} s", seen[-1][1])]
+
+
+def speed_section(vectors: np.ndarray) -> str:
+    """Markdown of `epoch_times`."""
+    ours, theirs = (statistics.median(times) for times in epoch_times(vectors))
+    return "\n".join(
+        [
+            "| loop | an epoch, median of 5 |",
+            "|---|---|",
+            f"| sid | {ours * 1000:.0f} ms |",
+            f"| plain PyTorch over a DataLoader, same model and batch | {theirs * 1000:.0f} ms |",
+            f"| ratio | {ours / theirs:.2f} |",
+        ]
+    )
+
+
+def quality_section(vectors: np.ndarray) -> str:
+    """Markdown of `quality` over the seeds."""
+    lines = [
+        "| seed | after | epoch | R2 | MSE | collisions | used | perplexity |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for seed in SEEDS:
+        for name, row in quality(vectors, seed):
+            used = " · ".join(f"{row[f'used_{level}']}" for level in (1, 2, 3))
+            even = " · ".join(f"{row[f'perplexity_{level}']:.0f}" for level in (1, 2, 3))
+            lines.append(
+                f"| {seed} | {name} | {row['step']} | {row['r2']:.3f} | {row['mse']:.3g} "
+                f"| {100 * row['collision_rate']:.1f} % | {used} | {even} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> str:
+    """The section for bench/RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--vectors", type=Path, default=VECTORS)
+    parser.add_argument("--quality", action="store_true", help="also train from the default params, seeds 0, 1, 2")
+    chosen = parser.parse_known_args()[0]
+    vectors = np.load(chosen.vectors)
+    n, dim = vectors.shape
+    head = (
+        f"## RQ-VAE\n\n{n} x {dim}, codebooks 256 x 3, e_dim {E_DIM}, {os.cpu_count()} cores, torch {torch.__version__}"
+    )
+    parts = [head, speed_section(vectors)]
+    if chosen.quality:
+        parts.append(quality_section(vectors))
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(main())

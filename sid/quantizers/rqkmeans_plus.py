@@ -1,0 +1,143 @@
+"""RQ-KMeans+: RQ-KMeans codebooks, trained on together with an encoder and a decoder that start as the identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sid.codes import Vectors
+from sid.errors import InputError
+from sid.params import PathText, Quant
+from sid.quantizers.base import Fit, Scaling
+from sid.quantizers.rqkmeans import RQKMeansConfig
+from sid.quantizers.rqkmeans_constrained import RQKMeansConstrainedConfig
+from sid.quantizers.settings import TrainingConfig
+
+if TYPE_CHECKING:
+    from sid.quantizers.network import Autoencoder
+    from sid.quantizers.residual import ResidualQuantizer
+
+
+class RQKMeansPlusConfig(TrainingConfig):
+    """`quant.rqkmeans_plus`.
+
+    Attributes:
+        warm_start: the method that fits the first codebooks, by its section here below.
+        warm_start_file: codebooks to start from instead: this project's .pth or MiniOneRec's .npz; `NOT_GIVEN`
+            for none.
+        rqkmeans, rqkmeans_constrained: how `warm_start` fits. They lie here and not beside, since DVC can't tell
+            that another method's section matters to this one.
+        residual_decoder: the decoder, too, adds its input to its output and starts as the identity; else it is
+            a plain perceptron that starts from random weights.
+    """
+
+    warm_start: Literal["rqkmeans", "rqkmeans_constrained"]
+    warm_start_file: PathText
+    rqkmeans: RQKMeansConfig
+    rqkmeans_constrained: RQKMeansConstrainedConfig
+    residual_decoder: bool
+
+
+def fit(
+    vectors: Vectors,
+    quant: Quant,
+    config: RQKMeansPlusConfig,
+    warm_start: ResidualQuantizer,
+    checkpoints: Path | None = None,
+) -> Fit:
+    """Train the codebooks of a residual quantiser, an encoder X + MLP(X) before it and a decoder after it.
+
+    Args:
+        vectors: (N, D) float32, finite.
+        quant: seed and device ('cpu' or 'cuda') are used; e_dim and num_emb_list must be the warm start's.
+        config: see there.
+        warm_start: where the codebooks start; it also sets the space that they live in.
+        checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
+            None keeps nothing.
+
+    Returns:
+        An AutoencoderQuantizer; the curve of `training.train`; figures: `warm_start_mse`, `epochs` trained,
+        `best_epoch` that was kept, its `mse`, `r2` and `collision_rate`, and the best by each criterion.
+
+    Raises:
+        InputError: e_dim or num_emb_list is not the warm start's; NaN or Inf in the loss.
+
+    Source: RQ-KMeans+ as MiniOneRec has it, RQ-VAE started from RQ-KMeans by a residual connection; the residual
+    decoder is this project's.
+    """
+    # torch takes a second to import, and checking params.yaml needs this module's config alone
+    from sid.quantizers import assemble, training
+    from sid.quantizers.rows import Rows
+
+    overall = Scaling.of(vectors)
+    model = _model(vectors, quant, config, warm_start, overall)
+    rows = Rows(vectors, warm_start.scaling, quant.device)
+    scale = warm_start.scaling.scale
+    task = training.Task(
+        model,
+        rows,
+        config,
+        quant.method,
+        quant.seed,
+        kmeans_iters=None,
+        mse_unit=scale**2,
+        variance=overall.scale**2,
+    )
+    books = b"".join(book.tobytes() for book in warm_start.codebooks) + warm_start.scaling.mean.tobytes()
+    kept = assemble.checkpoints(checkpoints, vectors, quant, config, books + repr(scale).encode())
+    before: dict[str, Any] = {"warm_start_mse": training.evaluate(model, rows)[1] * scale**2}
+    return assemble.finish(task, training.train(task, kept), quant, before)
+
+
+def start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig, warm_start: ResidualQuantizer) -> Any:
+    """The AutoencoderQuantizer that training starts from: with a residual decoder the warm start in all it does.
+
+    Args and errors: as `fit`.
+    """
+    from sid.quantizers import assemble
+
+    model = _model(vectors, quant, config, warm_start, Scaling.of(vectors))
+    return assemble.freeze(model, warm_start.scaling, quant, {})
+
+
+def _model(
+    vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig, warm_start: ResidualQuantizer, overall: Scaling
+) -> Autoencoder:
+    """Encoder and decoder about the rows' mean and scale within the warm start's space, and its codebooks."""
+    import torch
+
+    from sid.quantizers import assemble
+    from sid.quantizers.network import Autoencoder, Frame, Net
+
+    assemble.check(quant, config)
+    _check(vectors.shape[1], quant, warm_start)
+    scale = warm_start.scaling.scale
+    centre = torch.from_numpy((overall.mean - warm_start.scaling.mean) / scale).float()
+    frame = Frame(centre, overall.scale / scale)
+    widths = [vectors.shape[1], *config.layers, vectors.shape[1]]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(quant.seed)
+        encoder = Net(widths, config.dropout_prob, config.bn, frame, residual=True)
+        decoder = Net(widths[::-1], config.dropout_prob, config.bn, frame, residual=config.residual_decoder)
+    books = [torch.from_numpy(book) for book in warm_start.codebooks]
+    return Autoencoder(encoder, books, decoder, config, initialised=True).to(quant.device)
+
+
+def _check(dim: int, quant: Quant, warm_start: ResidualQuantizer) -> None:
+    problems = []
+    if quant.e_dim != dim:
+        problems.append(
+            f"quant.e_dim is {quant.e_dim}: must be {dim}, the dimension of the embeddings, with quant.method "
+            f"{quant.method}, whose codebooks live in the input's space"
+        )
+    if warm_start.dim != dim:
+        problems.append(
+            f"quant.{quant.method}.warm_start takes vectors of {warm_start.dim} dimensions, the embeddings have {dim}"
+        )
+    if warm_start.code_sizes != quant.num_emb_list:
+        problems.append(
+            f"quant.num_emb_list is {list(quant.num_emb_list)} but the codebooks of quant.{quant.method}.warm_start "
+            f"have {list(warm_start.code_sizes)}"
+        )
+    if problems:
+        raise InputError(problems)

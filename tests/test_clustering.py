@@ -1,0 +1,229 @@
+"""The clustering engines against references, and on data that hurts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from sid.clustering.balanced import balanced_assign, balanced_kmeans, size_bounds
+from sid.clustering.lloyd import kmeans, nearest, squared_distances
+from sid.errors import InputError
+
+
+def mixture(rows: int = 600, dim: int = 8, seed: int = 0, centres: int = 12) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    means = torch.randn(centres, dim, generator=generator)
+    pick = torch.randint(centres, (rows,), generator=generator)
+    return means[pick] + 0.3 * torch.randn(rows, dim, generator=generator)
+
+
+def exact_distances(vectors: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
+    return (vectors.double()[:, None] - centroids.double()[None]).square().sum(2)
+
+
+def inertia(vectors: torch.Tensor, centroids: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((vectors.double() - centroids.double()[labels]).square().sum())
+
+
+NASTY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "all rows equal": lambda x: torch.full_like(x, 3.7),
+    "two distinct rows": lambda x: x[:1].repeat(len(x), 1) + (torch.arange(len(x)) % 2)[:, None],
+    "half the rows identical": lambda x: torch.cat([x[:1].repeat(len(x) // 2, 1), x[len(x) // 2 :]]),
+    "one far outlier": lambda x: torch.cat([x[:-1], 1e5 * x[-1:]]),
+    "one giant cluster": lambda x: torch.cat([x[:20], 1e-3 * x[20:]]),
+    "scale 1e-6": lambda x: x * 1e-6,
+    "scale 1e6": lambda x: x * 1e6,
+    "shift 1e4": lambda x: x + 1e4,
+    "on a line": lambda x: x[:, :1] * torch.ones_like(x),
+    "zeros and one": lambda x: torch.cat([torch.zeros_like(x[1:]), torch.ones_like(x[:1])]),
+}
+
+
+@pytest.mark.parametrize("change", NASTY.values(), ids=NASTY)
+def test_kmeans_on_data_that_hurts(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    vectors = change(mixture()).contiguous()
+    found = kmeans(vectors, 16, seed=1)
+    assert torch.isfinite(found.centroids).all()
+    torch.testing.assert_close(found.labels, nearest(vectors, found.centroids))
+    distinct = len(torch.unique(vectors, dim=0))
+    used = len(torch.unique(found.labels))
+    assert used == 16 if distinct >= 16 else used <= distinct
+    if distinct < 16:
+        scale = float(vectors.abs().max())
+        assert inertia(vectors, found.centroids, found.labels) <= 1e-10 * scale**2 * len(vectors)
+
+
+def test_every_row_its_own_code() -> None:
+    vectors = mixture(64)
+    found = kmeans(vectors, 64)
+    assert len(torch.unique(found.labels)) == 64
+    assert found.inertia[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_inertia_is_what_it_says_and_falls() -> None:
+    vectors = mixture(5000)
+    found = kmeans(vectors, 32, max_iters=30, tol=0)
+    assert found.inertia[-1] == pytest.approx(inertia(vectors, found.centroids, found.labels), rel=1e-5)
+    history = np.array(found.inertia)
+    assert (np.diff(history) <= 1e-6 * history[0]).all()
+
+
+def test_a_converged_solution_is_a_fixed_point_of_lloyd() -> None:
+    vectors = mixture(3000)
+    found = kmeans(vectors, 20, max_iters=300, tol=0)
+    means = torch.stack([vectors[found.labels == code].double().mean(0) for code in range(20)])
+    torch.testing.assert_close(found.centroids.double(), means, rtol=1e-4, atol=1e-5)
+
+
+def test_as_good_as_scikit_learn() -> None:
+    cluster = pytest.importorskip("sklearn.cluster", reason="scikit-learn is an extra (bench)")
+    vectors = mixture(4000, 16, centres=60)
+    theirs = [cluster.KMeans(60, n_init=1, random_state=seed).fit(vectors.numpy()).inertia_ for seed in range(5)]
+    ours = [kmeans(vectors, 60, seed=seed).inertia[-1] for seed in range(5)]
+    assert np.median(ours) <= 1.05 * np.median(theirs)
+
+
+def test_seeds_chunks_and_restarts() -> None:
+    vectors = mixture(3000)
+    first, again = kmeans(vectors, 20, seed=3), kmeans(vectors, 20, seed=3)
+    assert torch.equal(first.centroids, again.centroids)
+    assert torch.equal(first.labels, again.labels)
+    assert not torch.equal(first.centroids, kmeans(vectors, 20, seed=4).centroids)
+    assert kmeans(vectors, 20, seed=3, restarts=4).inertia[-1] <= first.inertia[-1]
+
+
+def test_a_sample_trains_and_all_rows_are_labelled() -> None:
+    vectors = mixture(20_000)
+    found = kmeans(vectors, 12, train_sample=2000)
+    assert found.labels.shape == (20_000,)
+    assert len(torch.unique(found.labels)) == 12
+    whole = kmeans(vectors, 12)
+    assert inertia(vectors, found.centroids, found.labels) <= 1.2 * whole.inertia[-1]
+
+
+def test_a_read_only_memory_map_is_read_and_left_alone(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", mixture(3000).numpy())
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    with pytest.warns(UserWarning, match="not writable"):
+        vectors = torch.from_numpy(mapped)
+    before = (tmp_path / "rows.npy").read_bytes()
+    assert torch.equal(kmeans(vectors, 10).labels, kmeans(vectors.clone(), 10).labels)
+    assert (tmp_path / "rows.npy").read_bytes() == before
+
+
+@pytest.mark.parametrize("shift", [0.0, 100.0, 1e5])
+@pytest.mark.parametrize("rows", [1, 7, 64, 999])
+def test_nearest_does_not_depend_on_the_other_rows(shift: float, rows: int) -> None:
+    vectors = mixture(999, 33) + shift
+    centroids = torch.cat([vectors[:40], vectors[:10], (vectors[:20] + vectors[20:40]) / 2])
+    vectors[100:140] = (centroids[:40] + centroids[5:45]) / 2  # on bisectors
+    whole = nearest(vectors, centroids)
+    parts = torch.cat([nearest(vectors[i : i + rows], centroids) for i in range(0, 999, rows)])
+    assert torch.equal(parts, whole)
+    assert torch.equal(nearest(vectors.flip(0), centroids).flip(0), whole)
+    assert torch.equal(nearest(vectors, centroids, budget_mib=16), whole)
+
+
+@pytest.mark.parametrize("shift", [0.0, 100.0, 1e5])
+def test_nearest_is_nearest_and_ties_go_to_the_lowest_index(shift: float) -> None:
+    vectors = mixture(500, 20) + shift
+    centroids = torch.cat([vectors[:30], vectors[:30]])
+    labels = nearest(vectors, centroids)
+    assert torch.equal(labels, exact_distances(vectors, centroids).argmin(1))
+    assert labels.max() < 30
+    found = squared_distances(vectors, centroids, labels)
+    torch.testing.assert_close(found, exact_distances(vectors, centroids).gather(1, labels[:, None]).flatten())
+
+
+def test_what_kmeans_refuses() -> None:
+    vectors = mixture(10)
+    with pytest.raises(InputError, match="10 rows cannot fill 11 clusters"):
+        kmeans(vectors, 11)
+    with pytest.raises(InputError, match="must be float32"):
+        kmeans(vectors.double(), 2)
+    with pytest.raises(InputError, match="max_iters is 0"):
+        kmeans(vectors, 2, max_iters=0)
+    vectors[3, 2] = torch.nan
+    with pytest.raises(InputError, match="finite"):
+        kmeans(vectors, 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "k", "slack", "bounds"),
+    [
+        (3686, 256, 1, (13, 15)),
+        (3686, 256, 0, (14, 15)),
+        (10, 10, 1, (1, 2)),
+        (256, 256, 5, (1, 6)),
+        (12, 4, 0, (3, 3)),
+    ],
+)
+def test_size_bounds(rows: int, k: int, slack: int, bounds: tuple[int, int]) -> None:
+    assert size_bounds(rows, k, slack) == bounds
+
+
+@pytest.mark.parametrize("solver", ["scalable", "exact"])
+@pytest.mark.parametrize("slack", [0, 1, 4])
+@pytest.mark.parametrize("change", NASTY.values(), ids=NASTY)
+def test_balanced_sizes_are_always_within_bounds(
+    change: Callable[[torch.Tensor], torch.Tensor], slack: int, solver: str
+) -> None:
+    vectors = change(mixture(302)).contiguous()
+    low, high = size_bounds(302, 12, slack)
+    found = balanced_kmeans(vectors, 12, slack=slack, solver=solver, max_iters=4)  # type: ignore[arg-type]
+    assigned = balanced_assign(vectors, found.centroids, size_min=low, size_max=high, solver=solver)  # type: ignore[arg-type]
+    for labels in (found.labels, assigned):
+        counts = torch.bincount(labels, minlength=12)
+        assert low <= int(counts.min())
+        assert int(counts.max()) <= high
+    assert torch.isfinite(found.centroids).all()
+
+
+def optimum(vectors: torch.Tensor, centroids: torch.Tensor, low: int, high: int) -> float:
+    """The least total squared distance with low..high rows a centroid: places that must be filled, and some that may."""
+    cost = exact_distances(vectors, centroids).numpy()
+    rows, k = cost.shape
+    spare = k * high - rows  # places that stay empty; only those beyond `low` may
+    columns = np.concatenate([np.repeat(cost, low, axis=1), np.repeat(cost, high - low, axis=1)], axis=1)
+    never = 1e6 * max(cost.max(), 1e-30)
+    empty = np.concatenate([np.full((spare, k * low), never), np.zeros((spare, k * (high - low)))], axis=1)
+    full = np.concatenate([columns, empty])
+    row, column = linear_sum_assignment(full)
+    return float(full[row, column].sum())
+
+
+@pytest.mark.parametrize("name", ["plain", *NASTY])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_assignment_is_within_a_hundredth_of_the_optimum(name: str, seed: int) -> None:
+    vectors = mixture(500, 6, seed)
+    if name in NASTY:
+        vectors = NASTY[name](vectors).contiguous()
+    centroids = vectors[torch.randperm(500, generator=torch.Generator().manual_seed(seed))[:16]]
+    low, high = size_bounds(500, 16, 1)
+    labels = balanced_assign(vectors, centroids, size_min=low, size_max=high)
+    best = optimum(vectors, centroids, low, high)
+    scale = float(vectors.double().square().sum(1).max())
+    assert inertia(vectors, centroids, labels) <= 1.01 * best + 1e-9 * scale
+
+
+def test_all_rows_nearest_to_one_centroid_are_shared_out() -> None:
+    vectors = mixture(400)
+    centroids = torch.cat([vectors.mean(0, keepdim=True), vectors.mean(0) + 1e3 * torch.rand(7, 8)])
+    counts = torch.bincount(balanced_assign(vectors, centroids, size_min=49, size_max=51), minlength=8)
+    assert counts.min() >= 49
+    assert counts.max() <= 51
+
+
+def test_what_balanced_refuses() -> None:
+    vectors = mixture(20)
+    with pytest.raises(InputError, match="20 rows cannot be split into 4 clusters of 6 to 9 rows"):
+        balanced_assign(vectors, vectors[:4], size_min=6, size_max=9)
+    with pytest.raises(InputError, match="solver is 'fast'"):
+        balanced_kmeans(vectors, 4, solver="fast")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="k must be at most"):
+        balanced_kmeans(vectors, 21)
