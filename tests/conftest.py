@@ -27,8 +27,8 @@ ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 STAGES = {
     "prepare": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
     " --report reports/prepare.json",
-    "train": "--vectors data/prepared/embeddings.npy --checkpoints .checkpoints --quantizer data/quantizer.pth --report reports/train.json"
-    " --curve reports/train.csv",
+    "train": "--vectors data/prepared/embeddings.npy --checkpoints .checkpoints --quantizer data/quantizer.pth"
+    " --report reports/train.json --curve reports/train.csv",
     "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
     " --report reports/index.json",
     "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"

@@ -185,7 +185,7 @@ def test_balanced_sizes_are_always_within_bounds(
 
 
 def optimum(vectors: torch.Tensor, centroids: torch.Tensor, low: int, high: int) -> float:
-    """The least total squared distance with low..high rows a centroid: places that must be filled, and some that may."""
+    """The least total squared distance with low..high rows a centroid: some places must be filled, others may."""
     cost = exact_distances(vectors, centroids).numpy()
     rows, k = cost.shape
     spare = k * high - rows  # places that stay empty; only those beyond `low` may

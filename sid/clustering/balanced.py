@@ -9,7 +9,7 @@ OR-tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,11 +37,11 @@ __all__ = ["balanced_assign", "balanced_kmeans", "size_bounds"]
 Solver = Literal["scalable", "exact"]
 
 _SAMPLE = 64  # rows a cluster on which prices are found from nothing, before all rows correct them
-_HOT, _WARM, _COLD = 1.0, 0.15, 0.002  # temperatures as shares of the spread of the distances: from no prices, ...
+_HOT, _WARM, _COLD = 1.0, 0.15, 0.003  # temperatures as shares of the spread of the distances: from no prices, ...
 _FALL = 0.4  # ... by this factor a step; from k-means' centroids Lloyd's iterations go from warm to cold
 _STEPS, _LAST_STEPS = 8, 16  # most Newton steps at a temperature, and at the last
 _CLOSE, _LAST_CLOSE = 5e-3, 5e-4  # share of the rows in the wrong cluster, softly, at which they stop
-_REACH = 8.0  # most temperatures that a step moves a price: soft sizes change by e for each
+_REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
@@ -226,11 +226,7 @@ def _sample(problem: Problem, k: int, generator: torch.Generator) -> Problem:
 
 def _spread(problem: Problem, table: Tensor) -> float:
     """How far the mean distance of a row lies above its least: the median over the rows, which no outlier moves."""
-    gaps = torch.empty(problem.size, device=table.device)
-    half = half_norms(table)
-    for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
-        values = scores(problem.rows.part(start, stop), table, half)
-        gaps[start:stop] = 2 * (values.amax(1) - values.mean(1))
+    gaps = torch.cat([2 * (part.amax(1) - part.mean(1)) for part in _scores(problem, table)])
     middle = float(gaps.median())
     return middle or float(gaps.mean()) or 1.0
 
@@ -277,16 +273,16 @@ def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, last: 
     """
     steps, close = (_LAST_STEPS, _LAST_CLOSE) if last else (_STEPS, _CLOSE)
     prices = _levelled(problem, prices, heat)
-    dual = _evaluate(problem, table, prices, heat)
+    held = list(_scores(problem, table)) if problem.size * len(table) * 4 <= problem.budget_mib << 19 else None
+    dual = _evaluate(problem, table, held, prices, heat)
     ridge = _RIDGE
     for _ in range(steps):
         if float(dual.gradient.abs().sum()) <= 2 * close * problem.size:
             break
-        damped = dual.curvature + torch.diag(ridge * dual.supply + 1e-6 * dual.supply.mean())
-        step = torch.linalg.solve(damped, dual.gradient)  # in temperatures
+        step = torch.linalg.solve(dual.curvature + torch.diag(_damping(dual, ridge)), dual.gradient)  # in temperatures
         trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
         trial = _levelled(problem, trial, heat)
-        ahead = _evaluate(problem, table, trial, heat)
+        ahead = _evaluate(problem, table, held, trial, heat)
         if ahead.value >= dual.value:
             prices, dual, ridge = trial, ahead, ridge / 10
         else:
@@ -304,23 +300,43 @@ class _Dual:
     curvature: Tensor  # (K, K), positive semidefinite
 
 
-def _evaluate(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> _Dual:
+def _damping(dual: _Dual, ridge: float) -> Tensor:
+    """(K,) what is added to the curvature's diagonal: a share of the supply, and more where a cluster is starved.
+
+    There the supply grows e-fold a temperature and a Newton step is far too long. With the logarithmic mean of
+    supply s and demand t in place of s, a cluster alone takes Sinkhorn's step, log(s / t), which meets t at once.
+    """
+    supply = dual.supply.clamp(min=1e-30)
+    demand = (dual.supply - dual.gradient).clamp(min=1e-30)
+    starved = demand > supply * (1 + 1e-6)
+    mean = (demand - supply) / torch.log(demand / supply)
+    return ridge * torch.maximum(supply, demand) + torch.where(starved, mean - supply, 0.0)
+
+
+def _scores(problem: Problem, table: Tensor) -> Iterator[Tensor]:
+    """x.c - |c|^2 / 2, (n, K) for one chunk of rows after the other."""
+    half = half_norms(table)
+    for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
+        yield scores(problem.rows.part(start, stop), table, half)
+
+
+def _evaluate(problem: Problem, table: Tensor, held: list[Tensor] | None, prices: Tensor, heat: float) -> _Dual:
     """One pass over the rows: sums of their shares p, of p p^T, and of the least soft cost."""
     k = len(table)
     supply = torch.zeros(k, dtype=torch.float64, device=table.device)
     shared = torch.zeros(k, k, dtype=torch.float64, device=table.device)
     value = torch.zeros((), dtype=torch.float64, device=table.device)
-    offset = half_norms(table) + prices.float() / 2
-    for start, stop in chunks(problem.size, k, table.shape[1], table.device, problem.budget_mib):
-        values = scores(problem.rows.part(start, stop), table, offset).mul_(2 / heat)  # (n, K)
+    scaled, spare = prices / heat, problem.hi - problem.lo
+    offset = scaled.float()
+    for part in held or _scores(problem, table):
+        values = (part * (2 / heat)).sub_(offset)  # (n, K)
         top = values.amax(1, keepdim=True)
         shares = values.sub_(top).exp_()
         weights = shares.sum(1, keepdim=True)
         value -= (top.double() + weights.double().log()).sum()
         shares = shares.div_(weights).t().contiguous()  # (K, n)
         supply += shares.sum(1)
-        shared += scores(shares, shares, torch.zeros_like(offset))
-    scaled, spare = prices / heat, problem.hi - problem.lo
+        shared += scores(shares, shares, torch.zeros(k, device=table.device))
     full = torch.sigmoid(scaled)
     value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
     curvature = torch.diag(supply + spare * full * (1 - full)) - shared
@@ -329,13 +345,16 @@ def _evaluate(problem: Problem, table: Tensor, prices: Tensor, heat: float) -> _
 
 def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
     """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
-    reach = float(prices.abs().max()) + 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
-    low, high = -reach, reach
-    for _ in range(60):
-        middle = (low + high) / 2
-        asked = problem.lo + (problem.hi - problem.lo) * torch.sigmoid((prices + middle) / heat)
-        low, high = (middle, high) if float(asked.sum()) < problem.size else (low, middle)
-    return prices + (low + high) / 2
+    low = -float(prices.abs().max()) - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
+    width = -2 * low
+    grid = torch.arange(65, dtype=torch.float64, device=prices.device)
+    for _ in range(5):
+        width /= 64
+        shifts = low + width * grid
+        open_ = torch.sigmoid((prices + shifts[:, None]) / heat).sum(1)  # (65,), rising
+        short = len(prices) * problem.lo + (problem.hi - problem.lo) * open_ < problem.size
+        low += width * max(0, int(short.sum()) - 1)
+    return prices + low
 
 
 def _take(problem: Problem, table: Tensor, prices: Tensor, labels: Tensor, sums: Tensor | None) -> None:
