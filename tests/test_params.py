@@ -71,7 +71,7 @@ def test_sections_are_frozen() -> None:
         ("quant.num_emb_list", [256, "256"], "quant.num_emb_list[1] is '256': must be a valid integer"),
         ("quant.num_emb_list", [256, 1], "quant.num_emb_list[1] is 1: must be greater than or equal to 2"),
         ("quant.num_emb_list", [256, 2.0], "quant.num_emb_list[1] is 2.0: must be a valid integer"),
-        ("quant.method", "rqkmeens", "quant.method is 'rqkmeens': must be one of rqkmeans"),
+        ("quant.method", "rqkmeens", "quant.method is 'rqkmeens': must be one of rqvae, rqkmeans"),
         ("quant.method", ["rqkmeans"], "quant.method is ['rqkmeans']: must be a valid string"),
         ("quant.rqkmeans", None, "quant.rqkmeans is empty: must be a section of keys"),
         ("quant.rqkmeans", [1], "quant.rqkmeans is [1]: must be a section of keys"),
