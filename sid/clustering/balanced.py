@@ -2,9 +2,9 @@
 
 Assigning N rows to K clusters of lo to hi rows each is a transport problem. Its dual has one price for each cluster:
 at the right prices every row simply takes the cluster where distance plus price is least. `scalable` finds the prices
-by Sinkhorn sweeps in a falling temperature, N x K work and K memory, carries them from one iteration of Lloyd's to
-the next, and ends in exact sizes by shortest paths over the K clusters. `exact` hands the whole transport problem to
-OR-tools.
+by damped Newton steps on the entropic dual in a falling temperature, N x K work and K x K memory, carries them from
+one iteration of Lloyd's to the next, and ends in exact sizes by shortest paths over the K clusters. `exact` hands the
+whole transport problem to OR-tools.
 """
 
 from __future__ import annotations
