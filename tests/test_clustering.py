@@ -211,6 +211,21 @@ def test_one_assignment_is_within_a_hundredth_of_the_optimum(name: str, seed: in
     assert inertia(vectors, centroids, labels) <= 1.01 * best + 1e-9 * scale
 
 
+@pytest.mark.parametrize("equal", [0, 10_000, 20_000], ids=["all differ", "half equal", "all equal"])
+def test_a_small_budget_changes_the_cost_little_and_the_bounds_not_at_all(equal: int) -> None:
+    vectors = mixture(20_000, 6)
+    vectors[:equal] = vectors[0]
+    centroids = vectors[torch.randperm(20_000, generator=torch.Generator().manual_seed(1))[:16]].clone()
+    costs = []
+    for budget in (1, 256):  # 512 of the 1,250 rows of a cluster are held while sizes are settled, and all of them
+        labels = balanced_assign(vectors, centroids, size_min=1249, size_max=1251, budget_mib=budget)
+        counts = torch.bincount(labels, minlength=16)
+        assert counts.min() >= 1249
+        assert counts.max() <= 1251
+        costs.append(inertia(vectors, centroids, labels))
+    assert costs[0] <= 1.001 * costs[1]
+
+
 def test_all_rows_nearest_to_one_centroid_are_shared_out() -> None:
     vectors = mixture(400)
     centroids = torch.cat([vectors.mean(0, keepdim=True), vectors.mean(0) + 1e3 * torch.rand(7, 8)])

@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from sid.clustering.distances import (
     Rows,
@@ -36,12 +37,16 @@ __all__ = ["balanced_assign", "balanced_kmeans", "size_bounds"]
 
 Solver = Literal["scalable", "exact"]
 
-_SAMPLE = 64  # rows a cluster on which prices are found from nothing, before all rows correct them
-_HOT, _WARM, _COLD = 1.0, 0.15, 0.003  # temperatures as shares of the spread of the distances: from no prices, ...
-_FALL = 0.4  # ... by this factor a step; from k-means' centroids Lloyd's iterations go from warm to cold
-_STEPS, _LAST_STEPS = 8, 16  # most Newton steps at a temperature, and at the last
-_CLOSE, _LAST_CLOSE = 5e-3, 5e-4  # share of the rows in the wrong cluster, softly, at which they stop
+_SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
+# Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
+# from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
+_HOT, _WARM, _COOL, _COLD = 1.0, 0.15, 0.02, 0.003
+_FALL = 0.3
+_STEPS = 8  # most Newton steps at a temperature
+_CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
 _REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
+# A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
+_FAINT, _FAINT_SHARE = -70.0, 1e-12
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
@@ -161,11 +166,9 @@ def balanced_assign(
     sample = _sample(problem, k, generator)
     spread = _spread(sample, table)
     prices = torch.zeros(k, dtype=torch.float64, device=table.device)
-    share = _HOT
-    while share > _COLD:
-        prices = _newton(sample, table, prices, share * spread, last=False)
-        share *= _FALL
-    prices = _newton(problem, table, prices, _COLD * spread, last=True)
+    for share in _falling(_HOT, _COOL):
+        prices = _newton(sample, table, prices, share * spread, _CLOSE)
+    prices = _cooled(problem, table, prices, spread)
     labels = torch.full((n,), -1, device=vectors.device)
     _take(problem, table, prices, labels, None)
     return settle(problem, table, labels, prices, _COLD * spread / 8)
@@ -188,16 +191,19 @@ def _iterations(
     labels = torch.full((problem.size,), -1, device=table.device)
     sums = torch.zeros(table.shape, dtype=torch.float64, device=table.device)
     total = rows.squares.sum(dtype=torch.float64)
-    spread = _spread(_sample(problem, len(table), generator), table)
+    sample = _sample(problem, len(table), generator)
+    spread = _spread(sample, table)
     prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
     history: list[float] = []
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
-        heat = _COLD * spread if last else spread * _WARM * (_COLD / _WARM) ** (iteration / (max_iters - 1))
-        prices = _newton(problem, table, prices, heat, last)
+        share = _WARM * (_COOL / _WARM) ** (iteration / max(1, max_iters - 2))
+        prices = _newton(sample, table, prices, share * spread, _CLOSE)
+        if last:
+            prices = _cooled(problem, table, prices, spread)
         _take(problem, table, prices, labels, sums)
         if last:
-            labels = settle(problem, table, labels, prices, heat / 8)
+            labels = settle(problem, table, labels, prices, _COLD * spread / 8)
             sums = _sums(rows, labels, len(table))
         table, inertia = _means(sums, labels, table, total)
         history.append(inertia)
@@ -262,7 +268,22 @@ def _means(sums: Tensor, labels: Tensor, table: Tensor, total: Tensor) -> tuple[
     return table, max(0.0, float(inertia))
 
 
-def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, last: bool) -> Tensor:
+def _falling(hot: float, cold: float) -> Iterator[float]:
+    """Temperatures from hot to cold, each `_FALL` of the one before."""
+    while hot > cold:
+        yield hot
+        hot *= _FALL
+    yield cold
+
+
+def _cooled(problem: Problem, table: Tensor, prices: Tensor, spread: float) -> Tensor:
+    """Prices of all rows at the last temperature, from those of a sample at a warmer one."""
+    for share in _falling(_COOL * _FALL, _COLD):
+        prices = _newton(problem, table, prices, share * spread, _LAST_CLOSE)
+    return prices
+
+
+def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, close: float) -> Tensor:
     """Prices, (K,) float64, near the maximum of the entropic dual at one temperature.
 
     At temperature h each row is shared out by softmax(-(distance + price) / h), and a cluster of price p asks for
@@ -271,15 +292,18 @@ def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, last: 
     the clusters, so that a step moves the prices of whole regions, where Sinkhorn's sweeps take thousands; damping
     (Levenberg-Marquardt) grows where a step would lower the dual.
     """
-    steps, close = (_LAST_STEPS, _LAST_CLOSE) if last else (_STEPS, _CLOSE)
     prices = _levelled(problem, prices, heat)
     held = list(_scores(problem, table)) if problem.size * len(table) * 4 <= problem.budget_mib << 19 else None
     dual = _evaluate(problem, table, held, prices, heat)
     ridge = _RIDGE
-    for _ in range(steps):
+    for _ in range(_STEPS):
         if float(dual.gradient.abs().sum()) <= 2 * close * problem.size:
             break
-        step = torch.linalg.solve(dual.curvature + torch.diag(_damping(dual, ridge)), dual.gradient)  # in temperatures
+        factor, failed = torch.linalg.cholesky_ex(dual.curvature + torch.diag(_damping(dual, ridge)))
+        if failed:
+            ridge *= 30
+            continue
+        step = torch.cholesky_solve(dual.gradient[:, None], factor).flatten()  # in temperatures
         trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
         trial = _levelled(problem, trial, heat)
         ahead = _evaluate(problem, table, held, trial, heat)
@@ -331,12 +355,13 @@ def _evaluate(problem: Problem, table: Tensor, held: list[Tensor] | None, prices
     for part in held or _scores(problem, table):
         values = (part * (2 / heat)).sub_(offset)  # (n, K)
         top = values.amax(1, keepdim=True)
-        shares = values.sub_(top).exp_()
+        shares = values.sub_(top).clamp_(min=_FAINT).exp_()
         weights = shares.sum(1, keepdim=True)
         value -= (top.double() + weights.double().log()).sum()
-        shares = shares.div_(weights).t().contiguous()  # (K, n)
-        supply += shares.sum(1)
-        shared += scores(shares, shares, torch.zeros(k, device=table.device))
+        shares = shares.div_(weights)
+        supply += shares.sum(0)
+        shares = threshold(shares, _FAINT_SHARE, 0.0, inplace=True)
+        shared += torch.mm(shares.t(), shares)
     full = torch.sigmoid(scaled)
     value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
     curvature = torch.diag(supply + spare * full * (1 - full)) - shared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -13,8 +14,10 @@ from torch import Tensor
 from sid.clustering.distances import Rows, chunks, half_norms, scores
 from sid.errors import InputError
 
+_LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
 _COST_STEPS = 10**9  # the flow's costs are integers: this many steps to the largest
 Floats = NDArray[np.float64]
+Scores = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
@@ -65,13 +68,13 @@ def flow_assign(problem: Problem, table: Tensor) -> Tensor:
 def settle(problem: Problem, table: Tensor, labels: Tensor, prices: Tensor, tolerance: float) -> Tensor:
     """Labels within the bounds from labels that are least in distance plus price, by shortest paths over clusters.
 
-    With a tolerance of 0 the result is optimal; rows within `tolerance` of a path's cost move along with it, which
-    saves paths and costs at most `tolerance` for each such row.
+    With a tolerance of 0 the result is optimal where the rows that may move fit the budget; rows within `tolerance`
+    of a path's cost move along with it, which saves paths and costs at most `tolerance` for each such row.
     """
     graph = _Graph(problem, table, labels, prices, tolerance)
     while (graph.excess > 0).any():
-        graph.augment()
-    return graph.labels()
+        graph.advance()
+    return torch.from_numpy(graph.labels).to(labels.device)
 
 
 class _Graph:
@@ -80,6 +83,10 @@ class _Graph:
     A cluster passes on to the sink what the bounds allow. Rows beyond that are its excess, rows short of it its
     deficit. Residual edges, potentials and reduced costs are those of successive shortest paths (Ahuja, Magnanti &
     Orlin, Network Flows, 1993, 9.7), on K + 1 nodes in place of N + K + 1: edge a -> b is the cheapest row of a.
+
+    Of each cluster only the rows that lie nearest to leaving it are held, as many as the budget allows, with their
+    scores for all clusters; `reach` is what the first row that isn't held would cost. Paths that could be shorter
+    by such a row wait until the cluster's rows have been chosen anew.
     """
 
     def __init__(self, problem: Problem, table: Tensor, labels: Tensor, prices: Tensor, tolerance: float) -> None:
@@ -87,51 +94,45 @@ class _Graph:
         self.problem, self.table, self.half = problem, table, half_norms(table)
         self.tolerance = tolerance
         self.lo, self.hi, self.sink = int(problem.lo), int(problem.hi), k
-        counts = torch.bincount(labels, minlength=k).tolist()
-        self.members = list(torch.split_with_sizes(labels.argsort(stable=True), counts))
+        self.labels: Ints = labels.cpu().numpy().copy()
+        counts = np.bincount(self.labels, minlength=k)
         self.potential: Floats = np.append(prices.cpu().numpy(), 0.0)
         self._centre_prices()
-        self.passed = self._passed(np.array(counts))
-        self.excess: Ints = np.append(np.array(counts) - self.passed, self.passed.sum() - problem.size)
+        self.passed = self._passed(counts)
+        self.excess: Ints = np.append(counts - self.passed, self.passed.sum() - problem.size)
         self.costs: Floats = np.full((k + 1, k + 1), np.inf)
+        held = max(_LEAST_HELD * k, (problem.budget_mib << 17) // k)  # half the budget, in rows of K float32
+        self.most = problem.size if held >= problem.size else held // k
+        self.rows: list[Ints] = [np.empty(0, np.int64)] * k
+        self.scores: list[Scores] = [np.empty((0, k), np.float32)] * k
+        self.reach: Floats = np.full(k, np.inf)
+        self.since: Floats = np.zeros((k, k))  # the potentials at which a cluster's rows were chosen
+        self.fresh = np.zeros(k, bool)
+        self._hold(np.arange(k))
         for node in range(k):
             self._link(node)
-            self.costs[node, :k] = self._least(node, self.members[node])
 
-    def labels(self) -> Tensor:
-        """(N,) int64 labels of the members as they are now."""
-        labels = torch.empty(self.problem.size, dtype=torch.int64, device=self.table.device)
-        for node, members in enumerate(self.members):
-            labels[members] = node
-        return labels
-
-    def augment(self) -> None:
-        """Moves rows along the shortest path from a node with an excess to one with a deficit."""
+    def advance(self) -> None:
+        """Moves rows along shortest paths that share no cluster, from nodes with an excess to nodes with a deficit."""
         distance, parent = self._shortest()
-        short = np.where(self.excess < 0, distance, np.inf)
-        node = int(short.argmin())
-        self.potential -= np.minimum(distance, short[node])
+        targets = np.flatnonzero(self.excess < 0)
+        targets = targets[distance[targets].argsort(kind="stable")]
+        limit = self._certain(distance)
+        if distance[targets[0]] > limit.min():
+            self._hold(np.flatnonzero(limit < distance[targets[0]]))
+            return
+        touched = np.zeros(len(distance), bool)
+        reached = 0.0
+        for target in targets[distance[targets] <= limit.min()]:
+            path = _trace(parent, int(target))
+            nodes = [path[0][0], *(b for _, b in path)]
+            if not touched[nodes].any():
+                touched[nodes] = True
+                reached = distance[target]
+                self._push(path)
+        self.potential -= np.minimum(distance, reached)
         self.potential -= self.potential[self.sink]
-        amount = -int(self.excess[node])
-        path = []
-        target = node
-        while parent[node] >= 0:
-            path.append((int(parent[node]), node))
-            node = int(parent[node])
-        amount = min(amount, int(self.excess[node]))
-        movable = [self._movable(a, b, amount) for a, b in path]
-        amount = min(
-            [
-                amount,
-                *(
-                    len(rows) if rows is not None else self._room(*edge)
-                    for rows, edge in zip(movable, path, strict=True)
-                ),
-            ]
-        )
-        self.excess[node] -= amount
-        self.excess[target] += amount
-        self._move(path, movable, amount)
+        self.fresh[:] = False
 
     def _centre_prices(self) -> None:
         """Moves all prices alike, which no label feels, so that as many are positive as clusters must be full."""
@@ -152,16 +153,58 @@ class _Graph:
         self.costs[node, self.sink] = 0.0 if self.passed[node] < self.hi else np.inf
         self.costs[self.sink, node] = 0.0 if self.passed[node] > self.lo else np.inf
 
-    def _least(self, node: int, members: Tensor) -> Floats:
-        """(K,) least growth of the squared distance at which one of the members moves to each cluster."""
-        least = torch.full((self.sink,), torch.inf, device=self.table.device)
+    def _hold(self, nodes: Ints) -> None:
+        """Chooses which rows of these clusters are held, by what leaving costs at the potentials as they are."""
+        members = np.flatnonzero(np.isin(self.labels, nodes))
+        owners = self.labels[members]
+        order = owners.argsort(kind="stable")
+        bounds = np.searchsorted(owners[order], np.stack([nodes, nodes + 1]))
+        if (bounds[1] - bounds[0]).max() > self.most:
+            leaving = self._leaving(members)
+            order = np.lexsort((leaving, owners))
+        for node, start, stop in zip(nodes.tolist(), *bounds.tolist(), strict=True):
+            held = order[start : min(stop, start + self.most)]
+            self.rows[node] = members[held]
+            self.reach[node] = leaving[order[start + self.most]] if stop - start > self.most else np.inf
+        held_rows = np.concatenate([self.rows[node] for node in nodes])
+        parts = [part.cpu().numpy() for part in self._scores(held_rows)]
+        lengths = np.cumsum([len(self.rows[node]) for node in nodes])
+        for node, part in zip(nodes.tolist(), np.split(np.concatenate(parts), lengths[:-1]), strict=True):
+            self.scores[node] = part
+            self.costs[node, : self.sink] = self._least(node, part)
+        self.since[nodes] = self.potential[: self.sink]
+        self.fresh[nodes] = True
+
+    def _scores(self, rows: Ints) -> Iterator[Tensor]:
+        """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
         width, device = self.table.shape[1], self.table.device
-        for start, stop in chunks(len(members), self.sink, width, device, self.problem.budget_mib):
-            values = scores(self.problem.rows.take(members[start:stop]), self.table, self.half)  # (n, K)
-            least = torch.minimum(least, 2 * (values[:, node, None] - values).amin(0))
-        least[node] = torch.inf
-        result: Floats = least.double().cpu().numpy()
-        return result
+        yield torch.empty(0, self.sink)
+        for start, stop in chunks(len(rows), self.sink, width, device, self.problem.budget_mib):
+            index = torch.from_numpy(rows[start:stop]).to(device)
+            yield scores(self.problem.rows.take(index), self.table, self.half)
+
+    def _leaving(self, rows: Ints) -> Floats:
+        """(n,) least growth of distance plus price at which each of these rows moves to another cluster."""
+        prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.table.device)
+        owners = torch.from_numpy(self.labels[rows]).to(self.table.device)[:, None]
+        found = []
+        start = 0
+        for part in self._scores(rows):
+            values = 2 * part - prices.to(part.device)
+            own = owners[start : start + len(part)]
+            start += len(part)
+            stay = values.gather(1, own)
+            found.append((stay.flatten() - values.scatter_(1, own, -torch.inf).amax(1)).double().cpu().numpy())
+        leaving: Floats = np.concatenate(found)
+        return leaving
+
+    def _least(self, node: int, values: Scores) -> Floats:
+        """(K,) least growth of the squared distance at which a row of (n, K) scores moves from here to each cluster."""
+        least: Floats = np.full(self.sink, np.inf)
+        if len(values):
+            least[:] = 2 * (values[:, node, None] - values).min(axis=0)
+        least[node] = np.inf
+        return least
 
     def _shortest(self) -> tuple[Floats, Ints]:
         """Least reduced cost from any node with an excess, and the node before on the way (-1 at a start)."""
@@ -177,45 +220,74 @@ class _Graph:
             better = best < distance
             distance = np.where(better, best, distance)
             parent = np.where(better, front[first], parent)
-            front = np.flatnonzero(better & (distance < distance[self.excess < 0].min()))
+            front = np.flatnonzero(better)
         return distance, parent
 
-    def _movable(self, a: int, b: int, most: int) -> Tensor | None:
-        """Up to `most` positions of members of a that move to b at about the edge's cost; None at the sink."""
-        if self.sink in (a, b):
-            return None
-        members = self.members[a]
-        regrets = torch.empty(len(members), device=self.table.device)
-        pair = torch.tensor([a, b], device=self.table.device)
-        width, device = self.table.shape[1], self.table.device
-        for start, stop in chunks(len(members), 2, width, device, self.problem.budget_mib):
-            values = scores(self.problem.rows.take(members[start:stop]), self.table[pair], self.half[pair])
-            regrets[start:stop] = 2 * (values[:, 0] - values[:, 1])
-        least = regrets.topk(min(most, len(regrets)), largest=False, sorted=True)
-        count = int((least.values <= least.values[0] + self.tolerance).sum())
-        return least.indices[:count]
+    def _certain(self, distance: Floats) -> Floats:
+        """(K,) length up to which no row that a cluster doesn't hold could make a path shorter; inf where just chosen.
+
+        Since its rows were chosen, the cost of an edge has changed by what the potentials of its two ends have.
+        """
+        prices = self.potential[: self.sink]
+        drift = (prices - self.since.diagonal()) - (prices - self.since).min(axis=1)
+        ahead = distance[: self.sink] + np.maximum(self.reach - drift, 0.0)
+        certain: Floats = np.where(self.fresh, np.inf, ahead)
+        return certain
+
+    def _push(self, path: list[tuple[int, int]]) -> None:
+        """Moves as many rows along a path as its start can spare, its end can take and its edges bear."""
+        source, target = path[0][0], path[-1][1]
+        amount = int(min(self.excess[source], -self.excess[target]))
+        movable = []
+        for a, b in path:
+            rows = None if self.sink in (a, b) else self._movable(a, b, amount)
+            amount = min(amount, self._room(a, b) if rows is None else len(rows))
+            movable.append(rows)
+        self.excess[source] -= amount
+        self.excess[target] += amount
+        self._move(path, movable, amount)
+
+    def _movable(self, a: int, b: int, most: int) -> Ints:
+        """Up to `most` positions among the held rows of a that move to b at about the edge's cost."""
+        regrets = 2 * (self.scores[a][:, a] - self.scores[a][:, b])
+        most = min(most, len(regrets))
+        least = regrets.argpartition(most - 1)[:most]
+        least = least[regrets[least].argsort(kind="stable")]
+        found: Ints = least[regrets[least] <= regrets[least[0]] + self.tolerance]
+        return found
 
     def _room(self, a: int, b: int) -> int:
         """How much more a cluster may pass on to the sink, or how much less."""
         return int(self.hi - self.passed[a]) if b == self.sink else int(self.passed[b] - self.lo)
 
-    def _move(self, path: list[tuple[int, int]], movable: list[Tensor | None], amount: int) -> None:
-        arrivals: dict[int, Tensor] = {}
+    def _move(self, path: list[tuple[int, int]], movable: list[Ints | None], amount: int) -> None:
+        arrivals: list[tuple[int, Ints, Scores]] = []
         losers = set()
-        for (a, b), rows in zip(path, movable, strict=True):
-            if rows is None:
+        for (a, b), positions in zip(path, movable, strict=True):
+            if positions is None:
                 node, change = (a, amount) if b == self.sink else (b, -amount)
                 self.passed[node] += change
                 self._link(node)
                 continue
-            stay = torch.ones(len(self.members[a]), dtype=torch.bool, device=rows.device)
-            stay[rows[:amount]] = False
-            arrivals[b] = self.members[a][~stay]
-            self.members[a] = self.members[a][stay]
+            stay = np.ones(len(self.rows[a]), bool)
+            stay[positions[:amount]] = False
+            arrivals.append((b, self.rows[a][~stay], self.scores[a][~stay]))
+            self.rows[a], self.scores[a] = self.rows[a][stay], self.scores[a][stay]
             losers.add(a)
-        for node, rows in arrivals.items():
-            self.members[node] = torch.cat([self.members[node], rows])
+        for node, rows, values in arrivals:
+            self.labels[rows] = node
+            self.rows[node] = np.concatenate([self.rows[node], rows])
+            self.scores[node] = np.concatenate([self.scores[node], values])
             if node not in losers:
-                self.costs[node, : self.sink] = np.minimum(self.costs[node, : self.sink], self._least(node, rows))
+                self.costs[node, : self.sink] = np.minimum(self.costs[node, : self.sink], self._least(node, values))
         for node in losers:
-            self.costs[node, : self.sink] = self._least(node, self.members[node])
+            self.costs[node, : self.sink] = self._least(node, self.scores[node])
+
+
+def _trace(parent: Ints, node: int) -> list[tuple[int, int]]:
+    """The edges of the path that ends at a node, first one first."""
+    path = []
+    while parent[node] >= 0:
+        path.append((int(parent[node]), node))
+        node = int(parent[node])
+    return path[::-1]
