@@ -12,9 +12,14 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from bench.contenders import mixture
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
@@ -73,8 +78,13 @@ def suites(data: Path | None) -> dict[str, tuple[str, dict[str, Any], list[Conte
     }
 
 
-def measure(contender: str, job: dict[str, Any]) -> dict[str, Any]:
-    """One run in a process of its own."""
+def measure(contender: str, job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One run in a process of its own, on the job's catalogue or on a mixture that lies in the folder from then on."""
+    if "data" not in job:
+        path = folder / f"{job['rows']}x{job['dim']}.npy"
+        if not path.exists():
+            np.save(path, mixture(job["rows"], job["dim"]))
+        job = {**job, "data": str(path)}
     command = [sys.executable, "-m", "bench.contenders", contender, json.dumps(job)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -86,14 +96,15 @@ def measure(contender: str, job: dict[str, Any]) -> dict[str, Any]:
 def table(title: str, job: dict[str, Any], contenders: list[Contender]) -> str:
     """A suite as Markdown: medians over runs that take turns, and ratios to the first contender."""
     runs: list[list[dict[str, Any]]] = [[] for _ in contenders]
-    for turn in range(max(count for *_, count in contenders)):
-        for place, (_, name, change, count) in enumerate(contenders):
-            if turn < count:
-                runs[place].append(measure(name, {**job, **change}))
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(max(count for *_, count in contenders)):
+            for place, (_, name, change, count) in enumerate(contenders):
+                if turn < count:
+                    runs[place].append(measure(name, {**job, **change}, Path(folder)))
     lines = [
         f"## {title}\n",
-        "| | runs | time | time / ours | MSE after each level | MSE / ours | sizes | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | runs | time | time / ours | MSE after each level | MSE / ours | sizes | time an item | peak memory |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     first: tuple[float, float] | None = None
     for (label, *_), found in zip(contenders, runs, strict=True):
@@ -106,7 +117,7 @@ def table(title: str, job: dict[str, Any], contenders: list[Contender]) -> str:
         ratio, worse = seconds / first[0], mse[-1] / first[1]
         lines.append(
             f"| {label} | {len(found)} | {seconds:.2f} s | {ratio:.2f} | {errors} | {worse:.3f} | {sizes} "
-            f"| {peak:,.0f} MiB |"
+            f"| {1e6 * seconds / found[-1]['rows']:.1f} us | {peak:,.0f} MiB |"
         )
     return "\n".join(lines) + "\n"
 

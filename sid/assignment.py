@@ -7,19 +7,16 @@ import torch
 from tqdm import tqdm
 
 from sid.clustering.balanced import balanced_assign, size_bounds
-from sid.codes import Codes, Vectors, check_codes
+from sid.codes import Codes, Vectors, check_codes, row_chunks
 from sid.quantizers.base import Quantizer
-
-_CHUNK_ROWS = 65536
 
 
 def nearest_codes(quantizer: Quantizer, vectors: Vectors) -> Codes:
     """(N, D) -> (N, L) int32 by `Quantizer.encode`, a chunk of rows at a time."""
     codes = np.empty((len(vectors), len(quantizer.code_sizes)), np.int32)
-    for start in tqdm(range(0, len(vectors), _CHUNK_ROWS), "index", unit="chunk", disable=None):
-        found = quantizer.encode(vectors[start : start + _CHUNK_ROWS])
-        check_codes(found, quantizer.code_sizes, f"codes of the {quantizer.method} model")
-        codes[start : start + len(found)] = found
+    for part in tqdm(list(row_chunks(len(vectors))), "index", unit="chunk", disable=None):
+        found = quantizer.encode(vectors[part])
+        codes[part] = check_codes(found, quantizer.code_sizes, f"codes of the {quantizer.method} model")
     return codes
 
 
@@ -37,7 +34,7 @@ def balanced_codes(quantizer: Quantizer, vectors: Vectors, slack: int, device: s
     Raises:
         InputError: fewer rows than codes at a level.
     """
-    parts = [quantizer.latents(vectors[i : i + _CHUNK_ROWS]) for i in range(0, len(vectors), _CHUNK_ROWS)]
+    parts = [quantizer.latents(vectors[part]) for part in row_chunks(len(vectors))]
     residual = torch.from_numpy(np.concatenate(parts)).to(device)
     codes = np.empty((len(vectors), len(quantizer.code_sizes)), np.int32)
     for level, codebook in enumerate(tqdm(quantizer.codebooks, "index, balanced", unit="level", disable=None)):

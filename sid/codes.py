@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,14 @@ MAX_LEVELS = 26
 
 NO_TOKEN = -1
 """The code that means 'no token here' in the last column of uneven Semantic IDs."""
+
+_CHUNK_ROWS = 65536
+
+
+def row_chunks(count: int) -> Iterator[slice]:
+    """Slices that cut `count` rows into pieces, for work whose memory must not grow with their number."""
+    for start in range(0, count, _CHUNK_ROWS):
+        yield slice(start, min(start + _CHUNK_ROWS, count))
 
 
 def check_codes(codes: NDArray[np.integer], code_sizes: Sequence[int], where: str) -> Codes:

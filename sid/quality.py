@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from sid import metrics
-from sid.codes import Codes, Vectors
+from sid.codes import Codes, Vectors, row_chunks
 from sid.quantizers.base import Quantizer
-
-_CHUNK_ROWS = 65536
 
 
 def measure(quantizer: Quantizer, vectors: Vectors, codes: Codes) -> dict[str, Any]:
@@ -21,8 +19,7 @@ def measure(quantizer: Quantizer, vectors: Vectors, codes: Codes) -> dict[str, A
         level its usage and the collision rate of the codes up to it.
     """
     sums = metrics.Reconstruction(vectors.mean(axis=0, dtype=np.float64))
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
+    for part in row_chunks(len(vectors)):
         sums.add(vectors[part], quantizer.decode(codes[part]))
     levels = metrics.levels(codes, quantizer.code_sizes)
     last = list(levels.values())[-1]
@@ -37,8 +34,7 @@ def error_added(quantizer: Quantizer, vectors: Vectors, before: Codes, after: Co
         before, after: (N, L) codes; only rows that differ are decoded twice.
     """
     error_before = error_change = 0.0
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
+    for part in row_chunks(len(vectors)):
         rows = vectors[part].astype(np.float64)
         error = ((rows - quantizer.decode(before[part])) ** 2).sum(axis=1)
         error_before += float(error.sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,18 @@ def test_levels_of_any_number_and_size() -> None:
     quantizer = methods.fit(catalogue(100), settings("rqkmeans", num_emb_list=sizes)).quantizer
     assert quantizer.code_sizes == sizes
     assert quantizer.encode(catalogue(100)).shape == (100, 26)
+
+
+def test_the_exact_solver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = settings("rqkmeans_constrained")
+    section = wanted.methods["rqkmeans_constrained"].model_copy(update={"solver": "exact"})
+    wanted = dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_constrained": section})
+    assert section.conflicts(wanted.quant) == []
+    monkeypatch.setattr("sid.quantizers.rqkmeans_constrained.find_spec", lambda _name: None)
+    assert "pip install 'ortools" in section.conflicts(wanted.quant)[0]
+    monkeypatch.setitem(sys.modules, "ortools.graph.python.min_cost_flow", None)
+    with pytest.raises(InputError, match="pip install 'ortools"):
+        methods.fit(catalogue(100), wanted)
 
 
 def test_each_level_lowers_the_error() -> None:

@@ -44,7 +44,7 @@ def flow_assign(problem: Problem, table: Tensor) -> Tensor:
     try:
         solver = import_module("ortools.graph.python.min_cost_flow").SimpleMinCostFlow
     except ImportError as error:
-        raise InputError("solver 'exact' needs OR-tools: pip install k-means-constrained") from error
+        raise InputError("solver 'exact' needs OR-tools: pip install 'ortools>=9.10'") from error
     n, k, lo, hi = problem.size, len(table), int(problem.lo), int(problem.hi)
     values = scores(problem.rows.part(0, n), table, half_norms(table)).double()  # (N, K)
     regrets = (values.amax(1, keepdim=True) - values).cpu().numpy()
@@ -178,7 +178,7 @@ class _Graph:
     def _scores(self, rows: Ints) -> Iterator[Tensor]:
         """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
         width, device = self.table.shape[1], self.table.device
-        yield torch.empty(0, self.sink)
+        yield torch.empty(0, self.sink, device=device)
         for start, stop in chunks(len(rows), self.sink, width, device, self.problem.budget_mib):
             index = torch.from_numpy(rows[start:stop]).to(device)
             yield scores(self.problem.rows.take(index), self.table, self.half)
@@ -190,7 +190,7 @@ class _Graph:
         found = []
         start = 0
         for part in self._scores(rows):
-            values = 2 * part - prices.to(part.device)
+            values = 2 * part - prices
             own = owners[start : start + len(part)]
             start += len(part)
             stay = values.gather(1, own)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.codes import Codes, Vectors
+from sid.codes import Codes, Vectors, row_chunks
 
 
 class Quantizer(Protocol):
@@ -88,14 +88,13 @@ class Scaling:
         return cls(np.zeros(dim, np.float32), 1.0)
 
     @classmethod
-    def of(cls, vectors: Vectors, chunk_rows: int = 65536) -> Scaling:
+    def of(cls, vectors: Vectors) -> Scaling:
         """Measure (N, D) finite vectors, N >= 1, a chunk at a time, in float64."""
-        starts = range(0, len(vectors), chunk_rows)
-        total = sum(vectors[i : i + chunk_rows].sum(axis=0, dtype=np.float64) for i in starts)
+        total = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in row_chunks(len(vectors)))
         mean = np.asarray(total / len(vectors), np.float32)
         square = 0.0
-        for i in starts:
-            centred = vectors[i : i + chunk_rows].astype(np.float64) - mean
+        for part in row_chunks(len(vectors)):
+            centred = vectors[part].astype(np.float64) - mean
             square += float(np.einsum("nd,nd->", centred, centred))
         scale = float(np.float32(np.sqrt(square / vectors.size)))
         return cls(mean, scale if scale > 0 else 1.0)

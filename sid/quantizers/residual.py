@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sid.clustering.distances import nearest
 from sid.clustering.lloyd import Clustering
-from sid.codes import Codes, Vectors, check_codes
+from sid.codes import Codes, Vectors, check_codes, row_chunks
 from sid.errors import InputError
 from sid.files import round6
 from sid.params import MethodConfig, Quant
@@ -23,10 +23,15 @@ from sid.quantizers.base import Fit, Scaling
 
 KIND = "residual"
 
-OnIteration = Callable[[int, float], None]
-Engine = Callable[[Tensor, int, int, OnIteration], Clustering]
 
-_CHUNK_ROWS = 65536
+class Engine(Protocol):
+    """Clusters the rows of one level; `kmeans` and `balanced_kmeans` with their options filled in are engines."""
+
+    def __call__(
+        self, vectors: Tensor, k: int, /, *, seed: int, on_iteration: Callable[[int, float], None]
+    ) -> Clustering:
+        """(N, D) float32 -> K centroids and N labels."""
+        ...
 
 
 def quantize(residual: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
@@ -53,12 +58,6 @@ def sum_codewords(codes: Codes, codebooks: Sequence[Vectors]) -> Vectors:
     for level in range(1, len(codebooks)):
         total += codebooks[level][codes[:, level]]
     return total
-
-
-def row_chunks(vectors: Vectors) -> Iterator[Vectors]:
-    """(N, D) in pieces of rows, for work whose memory must not grow with N."""
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        yield vectors[start : start + _CHUNK_ROWS]
 
 
 def check_dim(vectors: Vectors, dim: int) -> None:
@@ -118,11 +117,9 @@ class ResidualQuantizer:
         check_dim(vectors, self.dim)
         books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
         codes = np.empty((len(vectors), len(books)), np.int32)
-        start = 0
-        for rows in row_chunks(vectors):
-            found = quantize(torch.from_numpy(self.scaling.apply(rows)).to(self.device), books)
-            codes[start : start + len(rows)] = found.cpu().numpy()
-            start += len(rows)
+        for part in row_chunks(len(vectors)):
+            rows = torch.from_numpy(self.scaling.apply(vectors[part])).to(self.device)
+            codes[part] = quantize(rows, books).cpu().numpy()
         return codes
 
     def decode(self, codes: Codes) -> Vectors:
@@ -153,14 +150,17 @@ class ResidualQuantizer:
         )
 
 
-def fit_levels(vectors: Vectors, quant: Quant, config: MethodConfig, engine: Engine) -> Fit:
+def fit_levels(
+    vectors: Vectors, quant: Quant, config: MethodConfig, engine: Engine, figures: Mapping[str, Any] | None = None
+) -> Fit:
     """Fit one codebook a level on what the levels before it leave of the rows.
 
     Args:
         vectors: (N, D) float32, finite.
         quant: num_emb_list, seed and device ('cpu' or 'cuda') are used.
         config: the method's section, kept in the checkpoint.
-        engine: clusters the rows of a level: (rows (N, D), K, seed, on_iteration) -> Clustering.
+        engine: clusters the rows of a level.
+        figures: what the report says beside `iterations` (of all levels together) and the last `mse`.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
@@ -178,12 +178,12 @@ def fit_levels(vectors: Vectors, quant: Quant, config: MethodConfig, engine: Eng
                 bar.set_postfix_str(f"mse {inertia * per_coordinate:.4g}", refresh=False)
                 bar.update()
 
-            found = engine(residual, size, quant.seed + level, show)
+            found = engine(residual, size, seed=quant.seed + level, on_iteration=show)
         residual -= found.centroids[found.labels]
         books.append(found.centroids.cpu().numpy())
         for iteration, inertia in enumerate(found.inertia, 1):
             mse = inertia * per_coordinate
             curve.append({"step": len(curve) + 1, "level": level + 1, "iteration": iteration, "mse": mse})
-    figures = {"iterations": len(curve), "mse": round6(curve[-1]["mse"])}
-    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": figures}
-    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, figures)
+    found_figures = {**(figures or {}), "iterations": len(curve), "mse": round6(curve[-1]["mse"])}
+    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": found_figures}
+    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, found_figures)

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from sid.codes import Vectors
+from sid.codes import Vectors, row_chunks
 
 _SHARE = 0.01  # of the time, at most about this much goes into writing
-_CHUNK_ROWS = 65536
 _CODE = ("clustering", "quantizers", "codes.py")
 
 
@@ -40,8 +39,8 @@ def key(vectors: Vectors, method: str, params: Mapping[str, Any], extra: bytes =
     plain = {"params": params, "torch": torch.__version__, "threads": threads, "shape": vectors.shape}
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(extra)
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        digest.update(vectors[start : start + _CHUNK_ROWS].tobytes())
+    for rows in row_chunks(len(vectors)):
+        digest.update(vectors[rows].tobytes())
     return f"{method}-{digest.hexdigest()}"
 
 

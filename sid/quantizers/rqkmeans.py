@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import Annotated
 
 from pydantic import Field
 
 from sid.codes import Vectors
 from sid.params import MethodConfig, Quant
 from sid.quantizers.base import Fit
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sid.clustering.lloyd import Clustering
-    from sid.quantizers.residual import OnIteration
 
 
 class RQKMeansConfig(MethodConfig):
@@ -45,7 +40,7 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration (level, iteration, mse in the input
-        space after the levels so far).
+        space after the levels so far); figures: `train_rows` that each level was trained on, `iterations`, `mse`.
 
     Source: residual quantisation after Chen, Guan and Wang, Approximate Nearest Neighbor Search by Residual
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.
@@ -54,16 +49,5 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
     from sid.clustering.lloyd import kmeans
     from sid.quantizers.residual import fit_levels
 
-    def engine(rows: Tensor, k: int, seed: int, show: OnIteration) -> Clustering:
-        return kmeans(
-            rows,
-            k,
-            max_iters=config.max_iters,
-            tol=config.tol,
-            restarts=config.restarts,
-            train_sample=config.train_sample,
-            seed=seed,
-            on_iteration=show,
-        )
-
-    return fit_levels(vectors, quant, config, engine)
+    rows = len(vectors) if config.train_sample is None else min(config.train_sample, len(vectors))
+    return fit_levels(vectors, quant, config, partial(kmeans, **config.model_dump()), {"train_rows": rows})

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from functools import partial
+from importlib.util import find_spec
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from sid.codes import Vectors
 from sid.params import MethodConfig, Quant, Slack
 from sid.quantizers.base import Fit
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sid.clustering.lloyd import Clustering
-    from sid.quantizers.residual import OnIteration
 
 
 class RQKMeansConstrainedConfig(MethodConfig):
@@ -23,6 +19,15 @@ class RQKMeansConstrainedConfig(MethodConfig):
     slack: Slack
     solver: Literal["scalable", "exact"]
     max_iters: Annotated[int, Field(ge=1, le=1000)]
+
+    def conflicts(self, quant: Quant) -> list[str]:
+        """The exact solver must be installed; told before any work."""
+        if self.solver == "scalable" or find_spec("ortools") is not None:
+            return []
+        return [
+            "quant.rqkmeans_constrained.solver is 'exact', which needs OR-tools (pip install 'ortools>=9.10'): install "
+            "it or write 'scalable'"
+        ]
 
 
 def fit(vectors: Vectors, quant: Quant, config: RQKMeansConstrainedConfig) -> Fit:
@@ -43,15 +48,4 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConstrainedConfig) -> Fi
     from sid.clustering.balanced import balanced_kmeans
     from sid.quantizers.residual import fit_levels
 
-    def engine(rows: Tensor, k: int, seed: int, show: OnIteration) -> Clustering:
-        return balanced_kmeans(
-            rows,
-            k,
-            slack=config.slack,
-            solver=config.solver,
-            max_iters=config.max_iters,
-            seed=seed,
-            on_iteration=show,
-        )
-
-    return fit_levels(vectors, quant, config, engine)
+    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **config.model_dump()))
