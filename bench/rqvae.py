@@ -1,18 +1,15 @@
 """RQ-VAE: an epoch beside the plain PyTorch loop that one would write, and what the default params reach in a time.
 
-`python -m bench.rqvae` times epochs; with --quality it also trains over three seeds (some minutes), with --robust over
-five on the same vectors at other scales, offsets and dimensions (a quarter of an hour). All on a catalogue of vectors
-in a .npy file (--vectors).
+Then the same on changed catalogues, and RQ-KMeans+ beside its warm start. `python -m bench rqvae` runs it.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +18,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sid import params
+from sid import metrics, params
 from sid.params import Quant
 from sid.quantizers import methods, rqvae, training
 from sid.quantizers.rqvae import RQVAEConfig
 
-VECTORS = Path(__file__).parents[2] / "shared" / "data" / "industrial" / "embeddings.npy"
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SIZES = (256, 256, 256)
 E_DIM = 32
@@ -151,7 +147,6 @@ def robust_section(vectors: np.ndarray) -> str:
             f"| {name} | {min(r2):.3f} to {max(r2):.3f} | {min(collisions):.1f} to {max(collisions):.1f} % "
             f"| {min(ends):.0f} | {min(least):.0f} |"
         )
-        print(lines[-1], flush=True)
     return "\n".join(lines)
 
 
@@ -186,25 +181,41 @@ def quality_section(vectors: np.ndarray) -> str:
     return "\n".join(lines)
 
 
-def main() -> str:
-    """The section for bench/RESULTS.md."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--vectors", type=Path, default=VECTORS)
-    parser.add_argument("--quality", action="store_true", help="also train from the default params, seeds 0, 1, 2")
-    parser.add_argument("--robust", action="store_true", help="also train on the vectors scaled, shifted and projected")
-    chosen = parser.parse_known_args()[0]
-    vectors = np.load(chosen.vectors)
+def plus_section(vectors: np.ndarray) -> str:
+    """Markdown of RQ-KMeans+ beside the RQ-KMeans that it starts from, default params, over the seeds."""
+    loaded = params.load(PARAMS, methods.CONFIGS)
+    shared = {"method": "rqkmeans_plus", "num_emb_list": SIZES, "e_dim": vectors.shape[1], "device": "cpu"}
+    lines = [
+        "| seed | MSE of the warm start | MSE | ratio | perplexity of the warm start | perplexity |",
+        "|---|---|---|---|---|---|",
+    ]
+    for seed in SEEDS:
+        quant = loaded.quant.model_copy(update={**shared, "seed": seed})
+        start = methods.fit(vectors, replace(loaded, quant=quant.model_copy(update={"method": "rqkmeans"}))).quantizer
+        fitted = methods.fit(vectors, replace(loaded, quant=quant))
+        even = [
+            " · ".join(f"{level['perplexity']:.0f}" for level in metrics.levels(q.encode(vectors), SIZES).values())
+            for q in (start, fitted.quantizer)
+        ]
+        before, after = fitted.figures["warm_start_mse"], fitted.figures["mse"]
+        lines.append(f"| {seed} | {before:.3e} | {after:.3e} | {after / before:.3f} | {even[0]} | {even[1]} |")
+    return "\n".join(lines)
+
+
+def sections(vectors: np.ndarray, robust: bool) -> str:
+    """Markdown for bench/RESULTS.md.
+
+    Args:
+        vectors: (N, D) float32, a catalogue.
+        robust: also train on the vectors scaled, shifted and projected, a quarter of an hour.
+    """
     n, dim = vectors.shape
-    head = (
-        f"## RQ-VAE\n\n{n} x {dim}, codebooks 256 x 3, e_dim {E_DIM}, {os.cpu_count()} cores, torch {torch.__version__}"
-    )
-    parts = [head, speed_section(vectors)]
-    if chosen.quality:
-        parts.append(quality_section(vectors))
-    if chosen.robust:
-        parts.append(robust_section(vectors))
-    return "\n\n".join(parts)
-
-
-if __name__ == "__main__":
-    print(main())
+    parts = [
+        f"## RQ-VAE, {n:,} x {dim}, codebooks 256 x 3, e_dim {E_DIM}, default params",
+        speed_section(vectors),
+        quality_section(vectors),
+    ]
+    if robust:
+        parts += ["Changed catalogues, five seeds each (`python -m bench rqvae --robust`):", robust_section(vectors)]
+    parts += [f"## RQ-KMeans+, the same catalogue, e_dim {dim}, default params", plus_section(vectors)]
+    return "\n\n".join(parts) + "\n"
