@@ -19,8 +19,8 @@ from tests.conftest import CATALOGUE, Project, catalogue, needs_catalogue
 from tests.test_contract import METHODS, settings
 
 
-def residual(method: str = "rqkmeans", vectors: np.ndarray | None = None) -> ResidualQuantizer:
-    found = methods.fit(catalogue(300) if vectors is None else vectors, settings(method)).quantizer
+def residual(method: str = "rqkmeans", vectors: np.ndarray | None = None, **shared: object) -> ResidualQuantizer:
+    found = methods.fit(catalogue(300) if vectors is None else vectors, settings(method, **shared)).quantizer
     assert isinstance(found, ResidualQuantizer)
     return found
 
@@ -42,6 +42,17 @@ def test_the_exact_solver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "ortools.graph.python.min_cost_flow", None)
     with pytest.raises(InputError, match="pip install 'ortools"):
         methods.fit(catalogue(100), wanted)
+
+
+def test_one_giant_cluster_of_equal_rows_gets_balanced_codes_down_to_residuals_of_zero() -> None:
+    others = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
+    vectors = np.concatenate([np.zeros((450, 16), np.float32), others])  # fewer distinct rows than codes
+    quantizer = residual(vectors=vectors, num_emb_list=(64, 64, 64))
+    low, high = size_bounds(510, 64, 1)
+    for column in balanced_codes(quantizer, vectors, 1, "cpu").T:
+        counts = np.bincount(column, minlength=64)
+        assert low <= counts.min()
+        assert counts.max() <= high
 
 
 def test_each_level_lowers_the_error() -> None:

@@ -233,6 +233,7 @@ def _sample(problem: Problem, k: int, generator: torch.Generator) -> Problem:
 def _spread(problem: Problem, table: Tensor) -> float:
     """How far the mean distance of a row lies above its least: the median over the rows, which no outlier moves."""
     gaps = torch.cat([2 * (part.amax(1) - part.mean(1)) for part in _scores(problem, table)])
+    gaps.clamp_(min=0)  # the mean of equal values may round above them
     middle = float(gaps.median())
     return middle or float(gaps.mean()) or 1.0
 
