@@ -33,7 +33,12 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to switch this check off
+            reason = "not a .pth of tensors and plain values alone"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        else:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: can't be read as a quantiser ({reason})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(f"{path}: holds no quantiser of format {FORMAT}; run the train stage again")

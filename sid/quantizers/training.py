@@ -351,7 +351,7 @@ class Loop:
             f"quant.{self.task.method}: training failed at epoch {epoch + 1}, step {step + 1} of {steps}: "
             f"loss_recon {recon:.4g}, loss_quant {quant:.4g}, "
             f"learning rate {learning_rate(config, epoch + (step + 1) / steps):.3g}, largest gradient {largest:.3g}"
-            f"{before}; lower lr or set clip_grad_norm (the last good checkpoint is kept)"
+            f"{before}; lower lr or set clip_grad_norm (the last good checkpoint, if there is one, is kept)"
         )
 
     def _evaluate(self, recon: float, quant: float) -> dict[str, float | int]:
