@@ -55,6 +55,21 @@ def test_one_giant_cluster_of_equal_rows_gets_balanced_codes_down_to_residuals_o
         assert counts.max() <= high
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_that_is_not_finite_is_named(method: str) -> None:
+    vectors = catalogue(100).copy()
+    vectors[57, 3] = np.inf
+    with pytest.raises(InputError, match="row 57 holds NaN or infinity"):
+        methods.fit(vectors, settings(method))
+
+
+def test_codebooks_that_are_not_finite_are_named_by_file(tmp_path: Path) -> None:
+    path = tmp_path / "broken.npz"
+    np.savez(path, codebook_0=np.full((4, 3), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"broken\.npz: codebook 0 holds NaN or Inf"):
+        methods.load(path)
+
+
 def test_each_level_lowers_the_error() -> None:
     curve = methods.fit(catalogue(300), settings("rqkmeans")).curve
     last = {int(row["level"]): row["mse"] for row in curve}

@@ -152,5 +152,7 @@ def test_what_does_not_fit_the_warm_start_is_refused_all_at_once() -> None:
         "quant.rqkmeans_plus.warm_start takes vectors of 20 dimensions, the embeddings have 32",
         "quant.num_emb_list is [16, 12, 8] but the codebooks of quant.rqkmeans_plus.warm_start have [4]",
     )
+    with pytest.raises(InputError, match=r"codebooks of quant\.rqkmeans_plus\.warm_start_file, old\.npz, have \[4\]"):
+        rqkmeans_plus.fit(clouds(), quant(), config(warm_start_file="old.npz"), before)
     with pytest.raises(InputError, match=r"has 3 levels but quant\.rqkmeans_plus\.sk_epsilons has 2"):
         rqkmeans_plus.fit(clouds(), quant(), config(sk_epsilons=(0.1, 0.1)), warm(clouds()))

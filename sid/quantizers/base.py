@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sid.codes import Codes, Vectors, row_chunks
+from sid.errors import InputError
 
 
 class Quantizer(Protocol):
@@ -89,8 +90,18 @@ class Scaling:
 
     @classmethod
     def of(cls, vectors: Vectors) -> Scaling:
-        """Measure (N, D) finite vectors, N >= 1, a chunk at a time, in float64."""
-        total = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in row_chunks(len(vectors)))
+        """Measure (N, D) vectors, N >= 1, a chunk at a time, in float64.
+
+        Raises:
+            InputError: a row holds NaN or infinity.
+        """
+        total = np.zeros(vectors.shape[1])
+        for part in row_chunks(len(vectors)):
+            finite = np.isfinite(vectors[part]).all(axis=1)
+            if not finite.all():
+                row = part.start + int(finite.argmin())
+                raise InputError(f"vectors: row {row} holds NaN or infinity, every value must be finite")
+            total += vectors[part].sum(axis=0, dtype=np.float64)
         mean = np.asarray(total / len(vectors), np.float32)
         square = 0.0
         for part in row_chunks(len(vectors)):

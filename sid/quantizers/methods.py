@@ -136,7 +136,11 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
     }
     if state["kind"] not in kinds:
         raise InputError(f"{path}: is a quantiser of kind {state['kind']!r}, must be one of {', '.join(kinds)}")
-    return kinds[state["kind"]](state, resolve_device(device))
+    where = resolve_device(device)
+    try:
+        return kinds[state["kind"]](state, where)
+    except InputError as error:
+        raise InputError(f"{path}: {problem}" for problem in error.problems) from None
 
 
 def resolve_device(device: str) -> str:

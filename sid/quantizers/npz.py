@@ -33,7 +33,10 @@ def load_npz(path: str | Path, device: str = "cpu") -> ResidualQuantizer:
     codebooks = tuple(np.ascontiguousarray(held[name], np.float32) for name in wanted)
     if codebooks[0].ndim != 2:
         raise InputError(f"{path}: codebook_0 has shape {codebooks[0].shape}, must be (K, D)")
-    return ResidualQuantizer(codebooks, Scaling.identity(codebooks[0].shape[1]), "rqkmeans", device)
+    try:
+        return ResidualQuantizer(codebooks, Scaling.identity(codebooks[0].shape[1]), "rqkmeans", device)
+    except InputError as error:
+        raise InputError(f"{path}: {problem}" for problem in error.problems) from None
 
 
 def save_npz(quantizer: ResidualQuantizer, path: str | Path) -> None:

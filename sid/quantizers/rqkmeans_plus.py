@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sid.codes import Vectors
 from sid.errors import InputError
-from sid.params import PathText, Quant
+from sid.params import PathText, Quant, given
 from sid.quantizers.base import Fit, Scaling
 from sid.quantizers.rqkmeans import RQKMeansConfig
 from sid.quantizers.rqkmeans_constrained import RQKMeansConstrainedConfig
@@ -110,7 +110,7 @@ def _model(
     from sid.quantizers.network import Autoencoder, Frame, Net
 
     assemble.check(quant, config)
-    _check(vectors.shape[1], quant, warm_start)
+    _check(vectors.shape[1], quant, config, warm_start)
     scale = warm_start.scaling.scale
     centre = torch.from_numpy((overall.mean - warm_start.scaling.mean) / scale).float()
     frame = Frame(centre, overall.scale / scale)
@@ -123,7 +123,9 @@ def _model(
     return Autoencoder(encoder, books, decoder, config, initialised=True).to(quant.device)
 
 
-def _check(dim: int, quant: Quant, warm_start: ResidualQuantizer) -> None:
+def _check(dim: int, quant: Quant, config: RQKMeansPlusConfig, warm_start: ResidualQuantizer) -> None:
+    file = given(config.warm_start_file)
+    start = f"quant.{quant.method}.warm_start" if file is None else f"quant.{quant.method}.warm_start_file, {file},"
     problems = []
     if quant.e_dim != dim:
         problems.append(
@@ -131,12 +133,10 @@ def _check(dim: int, quant: Quant, warm_start: ResidualQuantizer) -> None:
             f"{quant.method}, whose codebooks live in the input's space"
         )
     if warm_start.dim != dim:
-        problems.append(
-            f"quant.{quant.method}.warm_start takes vectors of {warm_start.dim} dimensions, the embeddings have {dim}"
-        )
+        problems.append(f"{start} takes vectors of {warm_start.dim} dimensions, the embeddings have {dim}")
     if warm_start.code_sizes != quant.num_emb_list:
         problems.append(
-            f"quant.num_emb_list is {list(quant.num_emb_list)} but the codebooks of quant.{quant.method}.warm_start "
+            f"quant.num_emb_list is {list(quant.num_emb_list)} but the codebooks of {start} "
             f"have {list(warm_start.code_sizes)}"
         )
     if problems:
