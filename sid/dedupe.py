@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sid import collisions, metrics, quality
+from sid import collisions, matching, metrics, quality
 from sid.codes import Codes, Vectors, check_codes
+from sid.collisions import Rows
 from sid.files import round6
 from sid.params import Dedupe
 from sid.quantizers.base import Quantizer
@@ -49,16 +50,18 @@ def dedupe(
     codes = check_codes(codes, code_sizes, "raw codes")
     sizes = tuple(code_sizes)
     moved, added, share = 0, None, None
-    if wanted.strategy == "append":
-        after, size = collisions.append(codes, wanted.max_suffix)
-        sizes = (*sizes, size)
-    else:
+    if wanted.strategy in ("reassign", "sinkhorn"):
+        if wanted.strategy == "reassign":
+            collisions.check_capacity(len(codes), sizes, wanted.max_items_per_sid)
         model = quantizer()
-        after = collisions.reassign(codes, model.latents(vectors), model.codebooks)
+        after = _moved(codes, vectors, wanted, model)
         moved = int((codes != after).any(axis=1).sum())
         added, before = quality.error_added(model, vectors, codes, after)
         share = round6(added / before) if before > 0 else 0.0
         added = round6(added)
+    else:
+        after, size = _suffixed(codes, wanted)
+        sizes = (*sizes, size) if size else sizes
     figures = {
         "strategy": wanted.strategy,
         "items": len(codes),
@@ -70,6 +73,42 @@ def dedupe(
         "after": {**collisions.figures(after, vectors), "levels": metrics.levels(after, sizes)},
     }
     return Deduped(after, sizes, figures)
+
+
+@dataclass(frozen=True)
+class _LazyLatents:
+    """The latents of some rows, made when they are asked for."""
+
+    model: Quantizer
+    vectors: Vectors
+
+    def __getitem__(self, rows: Rows) -> Vectors:
+        return self.model.latents(self.vectors[rows])
+
+
+def _moved(codes: Codes, vectors: Vectors, wanted: Dedupe, model: Quantizer) -> Codes:
+    latents = _LazyLatents(model, vectors)
+    if wanted.strategy == "reassign":
+        return matching.reassign(
+            codes, latents, model.codebooks, max_items_per_sid=wanted.max_items_per_sid, move=wanted.move
+        )
+    import torch
+
+    from sid.clustering.sinkhorn import sinkhorn
+
+    def log_plan(square: matching.Doubles) -> matching.Doubles:
+        return sinkhorn(torch.from_numpy(square), wanted.sk_epsilon, wanted.sk_iters).numpy()
+
+    return matching.sinkhorn(codes, latents, model.codebooks, log_plan)
+
+
+def _suffixed(codes: Codes, wanted: Dedupe) -> tuple[Codes, int]:
+    """The codes with another level, and its size; 0 where none was added."""
+    if wanted.strategy == "append":
+        return collisions.append(codes, wanted.max_suffix)
+    if wanted.strategy == "append_colliding":
+        return collisions.append_colliding(codes, wanted.max_suffix)
+    return codes, 0
 
 
 def usage_rows(codes: Codes, code_sizes: Sequence[int]) -> list[dict[str, int]]:

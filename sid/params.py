@@ -72,7 +72,11 @@ class Index(Section):
 class Dedupe(Section):
     """`dedupe`: how items that share a Semantic ID are told apart."""
 
-    strategy: Literal["reassign", "append"]
+    strategy: Literal["reassign", "sinkhorn", "append", "append_colliding", "none"]
+    move: Literal["colliding", "any"]
+    max_items_per_sid: Annotated[int, Field(ge=1, le=1 << 20)]
+    sk_epsilon: Annotated[float, Field(gt=0, le=1000)]
+    sk_iters: Annotated[int, Field(ge=1, le=10000)]
     max_suffix: Annotated[int, Field(ge=2, le=1 << 20)]
 
 

@@ -19,7 +19,7 @@ def main() -> int:
         opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
         check_sizes(opened.rows, wanted.quant)
         if wanted.dedupe.strategy == "reassign":
-            check_capacity(opened.rows, wanted.quant.num_emb_list)
+            check_capacity(opened.rows, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
         Prompts.load(wanted.export.prompts)
         optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
         missing = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sid import collisions
+from sid import collisions, matching
 from sid.codes import Codes, Vectors
 from sid.errors import InputError
 from sid.quantizers.residual import sum_codewords
@@ -87,7 +87,7 @@ def test_reassign_leaves_items_alone_that_collide_with_nobody() -> None:
     codebooks = books((4, 4, 8))
     latents = np.random.default_rng(1).normal(size=(60, 3)).astype(np.float32)
     codes = encode(latents, codebooks)
-    after = collisions.reassign(codes, latents, codebooks)
+    after = matching.reassign(codes, latents, codebooks)
     assert unique(after) == 60
     _, inverse, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     alone = counts[inverse.reshape(-1)] == 1
@@ -98,7 +98,7 @@ def test_reassign_leaves_items_alone_that_collide_with_nobody() -> None:
 def test_reassign_does_not_change_its_input() -> None:
     codebooks = books((2, 4))
     codes = np.zeros((4, 2), np.int32)
-    collisions.reassign(codes, np.zeros((4, 3), np.float32), codebooks)
+    matching.reassign(codes, np.zeros((4, 3), np.float32), codebooks)
     assert not codes.any()
 
 
@@ -108,7 +108,7 @@ def test_within_a_prefix_the_total_distortion_is_the_least_there_is(seed: int) -
     codebooks = books((1, 6), seed=seed)
     latents = (np.random.default_rng(seed).normal(size=(5, 3)) / 3).astype(np.float32)
     codes = encode(latents, codebooks)
-    after = collisions.reassign(codes, latents, codebooks)
+    after = matching.reassign(codes, latents, codebooks)
     _, inverse, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     moving = np.flatnonzero(counts[inverse.reshape(-1)] > 1)
     free = sorted(set(range(6)) - set(codes[np.setdiff1d(np.arange(5), moving), 1].tolist()))
@@ -123,7 +123,7 @@ def test_within_a_prefix_the_total_distortion_is_the_least_there_is(seed: int) -
 def test_equal_rows_fill_prefix_after_prefix() -> None:
     codebooks = books((16, 16, 16))
     latents = np.ones((1000, 3), np.float32)
-    after = collisions.reassign(encode(latents, codebooks), latents, codebooks)
+    after = matching.reassign(encode(latents, codebooks), latents, codebooks)
     assert unique(after) == 1000
     # four first-level codes hold 1000 items at 256 each: no more of them are touched than that
     assert len(np.unique(after[:, 0])) == 4
@@ -135,7 +135,7 @@ def test_a_full_prefix_sends_its_cheapest_items_to_the_nearest_one() -> None:
     latents = np.array([[0.0], [0.02], [0.3], [0.29]], np.float32)
     codes = encode(latents, [first, last])
     assert codes[:, 0].tolist() == [0, 0, 0, 0]
-    after = collisions.reassign(codes, latents, [first, last])
+    after = matching.reassign(codes, latents, [first, last])
     assert unique(after) == 4
     assert after[:, 0].tolist() == [0, 0, 1, 1]
 
@@ -143,18 +143,18 @@ def test_a_full_prefix_sends_its_cheapest_items_to_the_nearest_one() -> None:
 def test_filled_to_the_last_code() -> None:
     codebooks = books((3, 4, 5))
     latents = np.zeros((60, 3), np.float32)
-    assert unique(collisions.reassign(encode(latents, codebooks), latents, codebooks)) == 60
+    assert unique(matching.reassign(encode(latents, codebooks), latents, codebooks)) == 60
 
 
 def test_one_item_too_many_is_refused_with_both_numbers() -> None:
     with pytest.raises(InputError, match=r"\[3, 4, 5\] makes 60 Semantic IDs for 61 items"):
-        collisions.reassign(np.zeros((61, 3), np.int32), np.zeros((61, 3), np.float32), books((3, 4, 5)))
+        matching.reassign(np.zeros((61, 3), np.int32), np.zeros((61, 3), np.float32), books((3, 4, 5)))
 
 
 def test_a_single_level() -> None:
     codebooks = books((8,))
     latents = np.ones((8, 3), np.float32)
-    assert unique(collisions.reassign(encode(latents, codebooks), latents, codebooks)) == 8
+    assert unique(matching.reassign(encode(latents, codebooks), latents, codebooks)) == 8
 
 
 @settings(max_examples=300, deadline=None)
@@ -169,10 +169,10 @@ def test_any_catalogue_that_fits_ends_without_collisions(data: st.DataObject) ->
     scale = data.draw(st.sampled_from([1e-4, 1.0, 1e4]))
     codebooks = [book * np.float32(scale) for book in books(sizes, 2, seed=rows)]
     codes = encode(latents * np.float32(scale), codebooks)
-    after = collisions.reassign(codes, latents * np.float32(scale), codebooks)
+    after = matching.reassign(codes, latents * np.float32(scale), codebooks)
     assert unique(after) == rows
     assert ((after >= 0) & (after < np.array(sizes))).all()
-    np.testing.assert_array_equal(after, collisions.reassign(codes, latents * np.float32(scale), codebooks))
+    np.testing.assert_array_equal(after, matching.reassign(codes, latents * np.float32(scale), codebooks))
     _, inverse, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     alone = counts[inverse.reshape(-1)] == 1
     np.testing.assert_array_equal(after[alone], codes[alone])

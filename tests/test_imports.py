@@ -22,7 +22,7 @@ LAYERS: list[list[str]] = [
     ["sid.items", "sid.semantic_ids", "sid.interactions", "sid.clustering.distances", "sid.quantizers.base"],
     ["sid.clustering.transport", "sid.clustering.sinkhorn", "sid.clustering.lloyd", "sid.quantizers.checkpoint"],
     ["sid.clustering.balanced", "sid.sft", "sid.collisions", "sid.quality"],
-    ["sid.assignment", "sid.quantizers.residual"],
+    ["sid.assignment", "sid.quantizers.residual", "sid.matching"],
     ["sid.quantizers.npz"],
     ["sid.quantizers.settings", "sid.quantizers.resume", "sid.quantizers.rows", "sid.quantizers.autoencoder"],
     ["sid.quantizers.network"],
@@ -41,7 +41,15 @@ LAYERS: list[list[str]] = [
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 
-KNOW_CODES_NOT_METHODS = ("sid.collisions", "sid.metrics", "sid.tokens", "sid.sft", "sid.report", "sid.export")
+KNOW_CODES_NOT_METHODS = (
+    "sid.collisions",
+    "sid.matching",
+    "sid.metrics",
+    "sid.tokens",
+    "sid.sft",
+    "sid.report",
+    "sid.export",
+)
 PACKAGES = ("sid", "sid.clustering", "sid.quantizers", "stages")
 
 # An edit to these changes no artifact, or shows in the params that the stage declares.
