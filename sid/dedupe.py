@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sid import collisions, matching, metrics, quality
-from sid.codes import Codes, Vectors, check_codes
+from sid import collisions, matching, metrics, quality, readers
+from sid.codes import NO_TOKEN, Codes, Vectors, check_codes
 from sid.collisions import Rows
 from sid.files import round6
 from sid.params import Dedupe
@@ -69,6 +69,7 @@ def dedupe(
         "moved_share": round6(moved / len(codes)),
         "mse_added": added,
         "mse_added_share": share,
+        "warnings": readers.warnings(len(sizes), bool((after[:, -1] == NO_TOKEN).any())),
         "before": {**collisions.figures(codes, vectors), "levels": metrics.levels(codes, code_sizes)},
         "after": {**collisions.figures(after, vectors), "levels": metrics.levels(after, sizes)},
     }

@@ -1,6 +1,7 @@
 """Give every item a Semantic ID of its own, and report what it cost."""
 
 import json
+import sys
 
 from sid import dedupe, report
 from sid.codes import load_codes
@@ -34,6 +35,8 @@ def main(stage: Stage) -> str:
         dedupe.usage_rows(done.codes, done.code_sizes),
     )
     stage.output("page").write_text(report.page(sids, codes, items, index, done.figures), encoding="utf-8")
+    for warning in done.figures["warnings"]:
+        print(f"dedupe: warning: {warning}", file=sys.stderr)
     before, after = done.figures["before"], done.figures["after"]
     return (
         f"{params.dedupe.strategy}: collisions {before['collision_rate']:.1%} -> {after['collision_rate']:.1%}, "

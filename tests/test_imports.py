@@ -16,7 +16,7 @@ from tests.conftest import ROOT, STAGES
 # From bottom to top; a module may import its own layer's earlier groups and everything below.
 LAYERS: list[list[str]] = [
     ["sid.errors"],
-    ["sid.files", "sid.yaml12"],
+    ["sid.files", "sid.yaml12", "sid.readers"],
     ["sid.codes"],
     ["sid.params", "sid.tokens", "sid.metadata", "sid.embeddings", "sid.prepared", "sid.metrics"],
     ["sid.items", "sid.semantic_ids", "sid.interactions", "sid.clustering.distances", "sid.quantizers.base"],

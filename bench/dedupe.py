@@ -1,0 +1,107 @@
+"""Dedupe of synthetic catalogues, each in a process of its own: time, what was moved, memory and how they grow.
+
+python -m bench.dedupe <strategy> <rows> <equal rows>     prints a line of JSON
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.contenders import peak_mib
+from sid import collisions, matching
+from sid.codes import row_chunks
+
+ROOT = Path(__file__).parents[1]
+K, DIM, LEVELS = 256, 64, 3
+RUNS = [
+    ("reassign", 10_000, 0),
+    ("reassign", 100_000, 0),
+    ("reassign", 1_000_000, 0),
+    ("reassign", 1_000_000, 100_000),
+    ("sinkhorn", 10_000, 0),
+]
+
+
+def catalogue(rows: int, equal: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Latents, nearest codes and codebooks: uneven use of 256 x 256 x 256 codes, and 20 % of the items in collision.
+
+    A tenth of the items are near copies of another tenth; `equal` rows are all zero, as embeddings that are missing.
+    """
+    generator = np.random.default_rng(0)
+    books = [(generator.standard_normal((K, DIM)) / 2**level).astype(np.float32) for level in range(LEVELS)]
+    share = 1 / np.arange(1, K + 1) ** 0.3
+    drawn = [generator.choice(K, size=rows, p=share / share.sum()) for _ in books]
+    original = generator.permutation(rows)[: rows // 5].reshape(2, -1)
+    for column in drawn:
+        column[original[0]] = column[original[1]]
+    latents = np.zeros((rows, DIM), np.float32)
+    for book, column in zip(books, drawn, strict=True):
+        latents += book[column]
+    latents += 0.05 * generator.standard_normal(latents.shape, dtype=np.float32)
+    latents[generator.permutation(rows)[:equal]] = 0
+    codes = np.empty((rows, LEVELS), np.int32)
+    for part in row_chunks(rows):
+        left = latents[part].copy()
+        for level, book in enumerate(books):
+            codes[part, level] = ((book**2).sum(axis=1) - 2 * left @ book.T).argmin(axis=1)
+            left -= book[codes[part, level]]
+    return latents, codes, books
+
+
+def measure(strategy: str, rows: int, equal: int) -> dict[str, Any]:
+    """One strategy on one catalogue."""
+    latents, codes, books = catalogue(rows, equal)
+    before = peak_mib()
+    began = time.perf_counter()
+    if strategy == "reassign":
+        after = matching.reassign(codes, latents, books)
+    else:
+        import torch
+
+        from sid.clustering.sinkhorn import sinkhorn
+
+        after = matching.sinkhorn(
+            codes, latents, books, lambda square: sinkhorn(torch.from_numpy(square), 0.003, 50).numpy()
+        )
+    seconds = time.perf_counter() - began
+    left = int(collisions.in_groups_above(after, 1).sum())
+    return {
+        "seconds": seconds,
+        "colliding": float(collisions.in_groups_above(codes, 1).mean()),
+        "left": left,
+        "moved": float((after != codes).any(axis=1).mean()),
+        "before_mib": before,
+        "peak_mib": peak_mib(),
+    }
+
+
+def section() -> str:
+    """All runs as Markdown."""
+    lines = [
+        f"## Dedupe, codebooks {K} x {LEVELS}, {DIM} dimensions, a fifth of the items in collision\n",
+        "| strategy | items | of them equal | colliding before | after | moved | time | time an item | peak memory |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for strategy, rows, equal in RUNS:
+        command = [sys.executable, "-m", "bench.dedupe", strategy, str(rows), str(equal)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{command} failed:\n{done.stderr}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        lines.append(
+            f"| {strategy} | {rows:,} | {equal:,} | {found['colliding']:.1%} | {found['left']:,} items "
+            f"| {found['moved']:.1%} | {found['seconds']:.2f} s | {1e6 * found['seconds'] / rows:.0f} us "
+            f"| {found['peak_mib']:,.0f} MiB ({found['before_mib']:,.0f} MiB before) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
