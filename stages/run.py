@@ -74,7 +74,7 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
         print(f"{name}: error: {error.filename or 'disk'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{name}: interrupted, nothing was written", file=sys.stderr)
+        print(f"{name}: interrupted, its outputs are as they were before", file=sys.stderr)
         return 130
     print(f"{name}: {line} ({time.monotonic() - started:.1f} s)")
     return 0
