@@ -105,11 +105,14 @@ def test_an_edit_of_what_the_stage_does_not_declare_is_none_of_its_business(fini
     assert running.returncode == 0, errors
 
 
+KILLS = [
+    *((signal.SIGKILL, share) for share in (0.3, 0.6, 0.8, 0.9, 0.95, 1.0)),
+    *((number, share) for number in (signal.SIGTERM, signal.SIGINT) for share in (0.5, 0.9)),
+]
+
+
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(
-    finished: Project, stage: str, number: signal.Signals
-) -> None:
+def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(finished: Project, stage: str) -> None:
     """Sweep the moment of the kill over the whole run."""
     began = time.monotonic()
     finished.succeed(stage)
@@ -118,7 +121,7 @@ def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(
     targets = written_since(finished, time.time() - took)
     assert len(targets) >= 2
     old = {name: b"old" if name in targets else content for name, content in new.items()}
-    for share in (0.3, 0.6, 0.8, 0.9, 0.95, 1.0) if number == signal.SIGKILL else (0.5, 0.9):
+    for number, share in KILLS:
         restore(finished, old)
         running = start(finished, stage)
         time.sleep(took * share)
