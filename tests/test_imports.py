@@ -39,6 +39,7 @@ LAYERS: list[list[str]] = [
     ["sid.quantizers.rqkmeans", "sid.quantizers.rqkmeans_constrained", "sid.quantizers.rqvae"],
     ["sid.quantizers.rqkmeans_plus"],
     ["sid.quantizers.methods"],
+    ["sid.charts", "sid.words"],
     ["sid.dedupe", "sid.report", "sid.export.jsonfiles"],
     ["sid.export.index"],
     ["sid.export.write"],
