@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
 from sid.errors import InputError, listed
 
 SPLITS = ("train", "valid", "test")
@@ -64,6 +68,25 @@ def read_splits(folder: Path, item_ids: Container[str], unknown_items: Literal["
     if not splits:
         raise InputError(f"{folder}: has no train.inter, valid.inter or test.inter")
     return splits
+
+
+def item_counts(path: Path, item_ids: pl.Series) -> NDArray[np.int64]:
+    """How often each item was interacted with: the rows of all splits of which it is the next item.
+
+    Args:
+        path: what `export.interactions` names.
+        item_ids: (N,) ids as text; others are left out.
+
+    Returns:
+        (N,) counts.
+
+    Raises:
+        InputError: as `read_splits`.
+    """
+    rows = {item: row for row, item in enumerate(item_ids.to_list())}
+    splits = read_splits(path, rows, "skip")
+    targets = [rows[interaction.item_id] for split in splits for interaction in split.rows]
+    return np.bincount(np.asarray(targets, np.int64), minlength=len(rows))
 
 
 def _read(name: str, path: Path, item_ids: Container[str], unknown_items: str) -> Split:

@@ -33,7 +33,8 @@ STAGES = {
     " --report reports/index.json",
     "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
     " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --sids data/sids.parquet"
-    " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv",
+    " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv"
+    " --groups reports/groups.csv",
     "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"
     " --report reports/export.json",
 }
