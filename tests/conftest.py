@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-import stages  # noqa: F401  (sets how threads wait, before torch is loaded)
+import stages as _stages  # noqa: F401  (sets how threads wait, before torch is loaded)
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial"
