@@ -80,6 +80,18 @@ def round6(value: float) -> float:
     return float(f"{value:.6g}")
 
 
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote.
+
+    Raises:
+        InputError: no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON, run the stage that writes it ({error})") from None
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """A report: indented JSON with keys in their own order; NaN and Inf are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,11 +1,12 @@
 """Give every item a Semantic ID of its own, and report what it cost."""
 
-import json
 import sys
+
+import polars as pl
 
 from sid import dedupe, report
 from sid.codes import load_codes
-from sid.files import write_csv, write_json
+from sid.files import read_json, write_csv, write_json
 from sid.interactions import item_counts
 from sid.params import given
 from sid.prepared import load_items, load_vectors
@@ -18,7 +19,7 @@ def main(stage: Stage) -> str:
     """Vectors, items, quantizer, codes, figures of index and train -> sids, report, page, usage, groups."""
     vectors, items = load_vectors(stage.input("vectors")), load_items(stage.input("items"))
     codes = load_codes(stage.input("codes"))
-    index = json.loads(stage.input("index").read_text(encoding="utf-8"))
+    index = read_json(stage.input("index"))
     params = stage.params
     interactions = given(params.export.interactions)
     done = dedupe.dedupe(
@@ -36,7 +37,10 @@ def main(stage: Stage) -> str:
     usage, groups = dedupe.usage_rows(done.codes, done.code_sizes), dedupe.group_rows(codes, done.codes)
     write_csv(stage.output("usage"), ("level", "rank", "code", "items"), usage)
     write_csv(stage.output("groups"), ("when", "size", "groups"), groups)
-    stage.output("page").write_text(report.page(sids, codes, items, index, done.figures), encoding="utf-8")
+    reports = {"collisions": done.figures, "index": index, "train": read_json(stage.input("train"))}
+    curve = pl.read_csv(stage.input("curve"), infer_schema_length=None)
+    page = report.page(sids, codes, items, done.near, reports, curve)
+    stage.output("page").write_text(page, encoding="utf-8")
     for warning in done.figures["warnings"]:
         print(f"dedupe: warning: {warning}", file=sys.stderr)
     before, after = done.figures["before"], done.figures["after"]
@@ -50,6 +54,6 @@ if __name__ == "__main__":
     run(
         "dedupe",
         main,
-        inputs=("vectors", "items", "quantizer", "codes", "index"),
+        inputs=("vectors", "items", "quantizer", "codes", "index", "train", "curve"),
         outputs=("sids", "report", "page", "usage", "groups"),
     )

@@ -34,7 +34,8 @@ STAGES = {
     "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
     " --report reports/index.json",
     "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --sids data/sids.parquet"
+    " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --train reports/train.json"
+    " --curve reports/train.csv --sids data/sids.parquet"
     " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv"
     " --groups reports/groups.csv",
     "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"

@@ -46,6 +46,7 @@ LAYERS: list[list[str]] = [
     ["sid.quantizers.rqkmeans", "sid.quantizers.rqkmeans_constrained", "sid.quantizers.rqvae"],
     ["sid.quantizers.rqkmeans_plus"],
     ["sid.quantizers.methods"],
+    ["sid.charts", "sid.words"],
     ["sid.dedupe", "sid.report", "sid.export.source"],
     ["sid.export.jsonfiles"],
     ["sid.export.numbering", "sid.export.index"],
