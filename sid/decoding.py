@@ -98,7 +98,8 @@ class AllowedTokens:
 
     What was generated begins where the sequences ended that `generate` showed first: so prompts may have any length,
     padding and Semantic IDs of their own, at their end too, and the start token of a decoder behind an encoder counts
-    as a prompt. One object serves one `generate` at a time, as many as you like one after another.
+    as a prompt. One object serves one `generate` at a time, as many as you like one after another, also on prompts that
+    go on from what the last one wrote.
 
     Attributes:
         max_new_tokens: tokens of the longest Semantic ID and its end: a bound for `generate`.
@@ -108,9 +109,10 @@ class AllowedTokens:
         self.max_new_tokens = len(trie.code_sizes) + 1
         self._trie, self._vocabulary, self._eos = trie, vocabulary, eos_token_id
         self._allowed = lru_cache(maxsize=_CACHED_PREFIXES)(self._look_up)
-        self._length = self._prompt = -1
-        self._before: set[int] = set()
-        self._now: set[int] = set()
+        self._length = self._prompt = -1  # of the sequences of this step, and of those of the first one
+        self._rows = self._calls = 0  # sequences of a step, and those of this step so far
+        self._before: set[int] = set()  # hashes of the last step's sequences
+        self._now: set[int] = set()  # and of this step's
 
     def __call__(self, batch_id: int, input_ids: TokenIds) -> list[int]:
         """The token ids that may come next: never none.
@@ -123,18 +125,30 @@ class AllowedTokens:
         return self._allowed(ids[self._start(ids) :])
 
     def _start(self, ids: tuple[int, ...]) -> int:
-        """Where the generated tokens begin.
-
-        A sequence that is one of the last step with a token more goes on; any other opens another `generate`.
-        """
+        """Where the generated tokens begin; finds out whether this is another step, or another `generate`."""
         length, parent = len(ids), hash(ids[:-1])
-        if length == self._length + 1 and parent in self._now:
-            self._length, self._before, self._now = length, self._now, set()
-        elif length != self._length or (length != self._prompt and parent not in self._before):
+        if length == self._length + 1 and parent in self._now and self._goes_on(ids):
+            if self._length == self._prompt:
+                self._rows = self._calls
+            self._length, self._calls = length, 0
+            self._before, self._now = self._now, set()
+        elif length != self._length or (
+            length != self._prompt and (parent not in self._before or self._calls == self._rows)
+        ):
             self._length = self._prompt = length
+            self._rows = self._calls = 0
             self._before, self._now = set(), set()
+        self._calls += 1
         self._now.add(hash(ids))
         return self._prompt
+
+    def _goes_on(self, ids: tuple[int, ...]) -> bool:
+        """Whether a sequence of the last step with a token more is its next step.
+
+        After a whole Semantic ID only the end is: anything else makes a new prompt of it.
+        """
+        generated = ids[self._prompt : -1]
+        return self._allowed(generated) != [self._eos] or ids[-1] == self._eos or self._eos in generated
 
     def _look_up(self, generated: tuple[int, ...]) -> list[int]:
         codes = self._vocabulary.read(generated)

@@ -40,12 +40,11 @@ def read_item_ids(path: Path) -> pl.Series:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
-    as_text = dict.fromkeys(COLUMNS, pl.String)
     try:
         if path.suffix == ".csv":
             frame = pl.scan_csv(path, infer_schema=False)
         elif path.suffix == ".jsonl":
-            frame = pl.scan_ndjson(path, schema_overrides=as_text)
+            frame = pl.scan_ndjson(path, schema=dict.fromkeys(columns, pl.String))
         elif path.suffix == ".parquet":
             frame = pl.scan_parquet(path)
         else:
@@ -54,9 +53,14 @@ def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
         missing = [name for name in columns if name not in found]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(found)}")
-        return frame.select(columns).collect()
+        table = frame.select(columns).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path}: can't be read as {path.suffix[1:]} ({error})") from None
+    # lines of JSON have no header: what none of them has is no column
+    absent = [name for name in columns if len(table) and table[name].null_count() == len(table)]
+    if absent and path.suffix == ".jsonl":
+        raise InputError(f"{path}: no row has {', '.join(absent)}, must have {', '.join(columns)}")
+    return table
 
 
 def _ids(column: pl.Series, path: Path) -> pl.Series:

@@ -24,6 +24,9 @@ needs_catalogue = pytest.mark.skipif(
     not CATALOGUE.is_dir(), reason=f"the real catalogue is not there ({CATALOGUE.relative_to(ROOT.parent)} is absent)"
 )
 
+# what Hugging Face's libraries read when they are imported: no test asks a hub for anything
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 
 STAGES = {
