@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from bench.contenders import mixture, peak_mib
-from sid import metrics, neighbours, quality
+from sid import dedupe, metrics, neighbours, params, quality, report
 from sid.equality import first_equal
+from sid.quantizers import methods
+from sid.semantic_ids import SemanticIds
 
 ROOT = Path(__file__).parents[1]
 K, LEVELS, DIM = 256, 3, 64
-CODES, VECTORS = "all figures of the codes", "neighbours and purity"
+CODES, VECTORS, PAGE = "all figures of the codes", "neighbours and purity", "the page, neighbours known"
 RUNS = [
     *((CODES, rows) for rows in (10_000, 100_000, 1_000_000, 10_000_000)),
     *(("groups of equal vectors, half the rows in pairs", rows) for rows in (10_000, 100_000, 1_000_000)),
     *((VECTORS, rows) for rows in (10_000, 100_000, 1_000_000)),
     *(("recall", rows) for rows in (10_000, 100_000, 1_000_000)),
+    *((PAGE, rows) for rows in (10_000, 100_000, 1_000_000)),
 ]
 
 
@@ -35,6 +39,28 @@ def raw_codes(rows: int) -> np.ndarray:
     share = 1 / np.arange(1, K + 1) ** 0.5
     generator = np.random.default_rng(0)
     return np.stack([generator.choice(K, size=rows, p=share / share.sum()) for _ in range(LEVELS)], 1).astype(np.int32)
+
+
+def titles(rows: int) -> pl.Series:
+    """Titles of 5 to 20 words, some of them in Chinese."""
+    generator = np.random.default_rng(0)
+    words = ["".join(letters) for letters in generator.choice(list("abcdefghijklmnop"), (20_000, 6))]
+    words[:4000] = ["".join(letters) for letters in generator.choice(list("电动螺丝刀套装灯泡水管钳子"), (4000, 3))]
+    lengths = generator.integers(5, 21, rows)
+    chosen = iter(np.minimum(generator.zipf(1.3, int(lengths.sum())), 20_000) - 1)
+    return pl.Series([" ".join(words[next(chosen)] for _ in range(length)) for length in lengths])
+
+
+def page_job(vectors: np.ndarray, codes: np.ndarray) -> Callable[[], object]:
+    """Makes reports/report.html of codes that nothing was done to; says its size in MB."""
+    rows = len(codes)
+    wanted = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe.model_copy(update={"strategy": "none"})
+    done = dedupe.dedupe(codes, (K,) * LEVELS, vectors, wanted, lambda: None, 0.5, np.ones(rows, np.int64))  # type: ignore[arg-type,return-value]
+    index = {"assignment": "nearest", "r2": 0.8, "mse": 0.1, "cosine": 0.9, "levels": done.figures["before"]["levels"]}
+    reports = {"collisions": done.figures, "index": index, "train": {"method": "rqkmeans"}}
+    sids = SemanticIds(pl.Series([f"item{row}" for row in range(rows)]), codes, (K,) * LEVELS)
+    items, curve = pl.DataFrame({"title": titles(rows)}), pl.DataFrame({"step": [1, 2], "mse": [0.2, 0.1]})
+    return lambda: {"MB": len(report.page(sids, codes, items, done.near, reports, curve).encode()) / 1e6}
 
 
 def job(what: str, rows: int) -> Callable[[], object]:
@@ -55,6 +81,8 @@ def job(what: str, rows: int) -> Callable[[], object]:
         vectors[half : 2 * half] = vectors[:half]
         ids = np.unique(first_equal(vectors, np.arange(rows)), return_inverse=True)[1]
         return lambda: quality.collisions(ids, vectors)
+    if what == PAGE:
+        return page_job(vectors, codes)
     if what == VECTORS:
         prefixes = metrics.prefix_ids(codes)
         return lambda: quality.levels(codes, (K,) * LEVELS, prefixes, neighbours.search(vectors))
@@ -73,8 +101,9 @@ def measure(what: str, rows: int) -> dict[str, Any]:
     """One run."""
     work = job(what, rows)
     began = time.perf_counter()
-    work()
-    return {"seconds": time.perf_counter() - began, "peak_mib": peak_mib()}
+    found = work()
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "peak_mib": peak_mib(), **(found if what == PAGE and isinstance(found, dict) else {})}
 
 
 def section() -> str:
@@ -89,8 +118,9 @@ def section() -> str:
         command = [sys.executable, "-m", "bench.metrics", what, str(rows)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
+        size = f", {found['MB']:.1f} MB" if "MB" in found else ""
         lines.append(
-            f"| {what} | {rows:,} | {found['seconds']:.2f} s | {1e6 * found['seconds'] / rows:.2f} us "
+            f"| {what}{size} | {rows:,} | {found['seconds']:.2f} s | {1e6 * found['seconds'] / rows:.2f} us "
             f"| {found['peak_mib']:,.0f} MiB |"
         )
     return "\n".join(lines) + "\n"

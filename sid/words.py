@@ -17,8 +17,9 @@ _RUN = rf"\p{{N}}+[.,]\p{{N}}+[\p{{L}}\p{{M}}]*|[{_UNSPACED}]+|[\p{{L}}\p{{M}}\p
 def tokenise(titles: pl.Series) -> pl.DataFrame:
     """Each title's words, once: columns `row` (its place) and `word`.
 
-    A word is a run of letters, marks and digits (1.5mm is one), in lower case, of at least two characters with a letter among them.
-    Scripts that are written without spaces (Chinese, Japanese, Thai, ...) give every two neighbouring characters.
+    A word is a run of letters, marks and digits (1.5mm is one), in lower case, of at least two characters with a
+    letter among them. Scripts that are written without spaces (Chinese, Japanese, Thai, ...) give every two
+    neighbouring characters.
     """
     lower = titles.cast(pl.String).fill_null("").str.normalize("NFKC").str.to_lowercase()
     runs = (
