@@ -1,6 +1,6 @@
 """Run the suites, each contender in a process of its own, and write bench/RESULTS.md.
 
-python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe]
+python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe] [export]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.contenders import mixture
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
-SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", "dedupe")
+SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", "dedupe", "export")
 Contender = tuple[str, str, dict[str, Any], int]  # what to call it, its name, changes to the job, runs
 
 
@@ -198,6 +198,11 @@ def main() -> None:
         from bench import dedupe
 
         parts.append(dedupe.section())
+        print(parts[-1], flush=True)
+    if not wanted.suite or "export" in wanted.suite:
+        from bench import export
+
+        parts.append(export.section())
         print(parts[-1], flush=True)
     if not wanted.suite:
         (ROOT / "bench" / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
