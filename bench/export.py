@@ -35,20 +35,17 @@ def prepare(folder: Path, items: int, users: int) -> None:
     generator = np.random.default_rng(0)
     ids = pl.Series("item_id", [f"sku-{row}" for row in range(items)])
     flat = generator.choice(int(np.prod(SIZES)), size=items, replace=False)
-    SemanticIds(ids, np.stack(np.unravel_index(flat, SIZES), axis=1).astype(np.int32), SIZES).save(
-        folder / "sids.parquet"
-    )
+    codes = np.stack(np.unravel_index(flat, SIZES), axis=1).astype(np.int32)
+    SemanticIds(ids, codes, SIZES).save(folder / "sids.parquet")
     words = [f"word{number}" for number in range(1000)]
 
     def texts(length: int) -> Iterator[str]:
         for row in generator.integers(len(words), size=(items, length)).tolist():
             yield " ".join([words[word] for word in row])
 
-    columns = {"title": list(texts(8)), "description": list(texts(40))}
-    nothing = dict.fromkeys(FIELDS[2:], pl.lit(None, pl.String))
-    pl.DataFrame([ids]).with_columns(**{name: pl.Series(column) for name, column in columns.items()}).with_columns(
-        **nothing
-    ).write_parquet(folder / "items.parquet")
+    described = {FIELDS[0]: list(texts(8)), FIELDS[1]: list(texts(40))}
+    nothing = [pl.lit(None, pl.String).alias(name) for name in FIELDS[2:]]
+    pl.DataFrame({"item_id": ids, **described}).with_columns(nothing).write_parquet(folder / "items.parquet")
     counts = generator.integers(2, LONGEST + 1, size=users)
     pl.DataFrame(
         {
@@ -106,9 +103,10 @@ def section() -> str:
                 if done.returncode:
                     raise SystemExit(f"{command} failed:\n{done.stderr}")
         found = json.loads(done.stdout.splitlines()[-1])
+        each = 1e6 * found["seconds"] / found["records"]
         lines.append(
             f"| {items:,} | {users:,} | {found['records']:,} | {found['written_mib']:,.0f} MiB "
-            f"| {found['seconds']:.1f} s | {1e6 * found['seconds'] / found['records']:.0f} us | {found['peak_mib']:,.0f} MiB "
+            f"| {found['seconds']:.1f} s | {each:.0f} us | {found['peak_mib']:,.0f} MiB "
             f"({found['loaded_mib']:,.0f} MiB with the catalogue loaded) |"
         )
     return "\n".join(lines) + "\n"
