@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sid.codes import NO_TOKEN, Codes, check_codes
+from sid.codes import NO_TOKEN, Codes, check_codes, code_lists
 from sid.errors import InputError
 from sid.tokens import sid_text
 
@@ -43,7 +43,7 @@ class SemanticIds:
 
     def texts(self) -> list[str]:
         """Every item's Semantic ID as text, in item order."""
-        return [sid_text(row) for row in self.codes.tolist()]
+        return [sid_text(row) for row in code_lists(self.codes)]
 
     def save(self, path: str | Path) -> None:
         """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata."""

@@ -113,10 +113,9 @@ def plain_description(text: str | None) -> str:
 def _of_items(
     name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
 ) -> Iterator[Record]:
-    descriptions: Iterator[str | None] = iter(catalogue.descriptions)
-    columns = zip(catalogue.item_ids, catalogue.texts, catalogue.titles, descriptions, strict=True)
     wordings = prompts.choose(name, TRAIN, seed)
-    for item_id, sid, title, description in columns:
+    columns = (catalogue.item_ids, catalogue.texts, catalogue.titles, catalogue.descriptions)
+    for item_id, sid, title, description in zip(*columns, strict=True):
         values = {"sid": sid, "title": title}
         if task.shown == "description":
             values["description"] = plain_description(description)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sid.codes import NO_TOKEN, Codes
+from sid.codes import NO_TOKEN, Codes, code_lists
 from sid.errors import InputError
 from sid.semantic_ids import SIZES_KEY, SemanticIds
 from sid.tokens import sid_text
@@ -76,7 +76,7 @@ class Trie:
         flat = pa.array(self.codes.reshape(-1), type=pa.int32())
         table = pa.table(
             {
-                "sid": pa.array((sid_text(row) for row in self.codes.tolist()), type=pa.string()),
+                "sid": pa.array((sid_text(row) for row in code_lists(self.codes)), type=pa.string()),
                 "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
                 "item_ids": pa.ListArray.from_arrays(
                     pa.array(self.offsets, type=pa.int32()), self.item_ids.to_arrow().cast(pa.string())

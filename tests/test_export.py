@@ -328,7 +328,7 @@ def test_new_tokens_are_the_vocabulary_level_by_level(everything: tuple[Path, di
 
 
 def test_the_trie_holds_every_item(everything: tuple[Path, dict[str, Any]]) -> None:
-    trie = Trie.load(everything[0] / "trie/shop.trie.parquet")
+    trie = Trie.load(everything[0] / "trie/trie.parquet")
     sids, _ = shop()
     assert trie.code_sizes == sids.code_sizes
     for item_id, codes in zip(sids.item_ids, sids.codes.tolist(), strict=True):
@@ -376,7 +376,7 @@ def test_items_that_share_a_semantic_id_are_warned_of(tmp_path: Path) -> None:
     codes[3] = codes[8]
     figures = export(tmp_path, SemanticIds(sids.item_ids, codes, sids.code_sizes), items)
     assert sum(text.startswith("2 items share a Semantic ID") for text in figures["warnings"]) == 2
-    assert Trie.load(tmp_path / "trie/shop.trie.parquet").items(codes[3].tolist()) == ["3", "8"]
+    assert Trie.load(tmp_path / "trie/trie.parquet").items(codes[3].tolist()) == ["3", "8"]
 
 
 def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from sid.codes import code_lists, row_chunks
 from sid.export.jsonfiles import write_object
 from sid.export.source import Format, Source
 from sid.metadata import FIELDS
@@ -16,13 +17,14 @@ from sid.tokens import tokens
 
 def write_index(path: Path, keys: Iterable[str], sids: SemanticIds) -> int:
     """Key -> list of tokens for every item, in item order; returns the number of items."""
-    pairs = zip(keys, sids.codes.tolist(), strict=True)
+    pairs = zip(keys, code_lists(sids.codes), strict=True)
     return write_object(path, ((key, tokens(codes)) for key, codes in pairs))
 
 
 def write_items(path: Path, keys: Iterable[str], titles: Sequence[str], items: pl.DataFrame) -> int:
     """Key -> {title, description, brand, categories} in item order, '' where nothing is known; returns their number."""
-    others = items.select(pl.col(name).fill_null("") for name in FIELDS[1:]).iter_rows(named=True)
+    parts = (items[part].select(FIELDS[1:]).fill_null("") for part in row_chunks(len(items)))
+    others = (row for part in parts for row in part.iter_rows(named=True))
     rows = zip(keys, titles, others, strict=True)
     return write_object(path, ((key, {FIELDS[0]: title, **other}) for key, title, other in rows))
 

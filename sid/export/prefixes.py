@@ -1,4 +1,4 @@
-"""`<dataset>.trie.parquet`: the Semantic IDs that exist, sorted, with their items; `sid.trie.Trie.load` reads it."""
+"""`trie.parquet`: the Semantic IDs that exist, sorted, with their items; `sid.trie.Trie.load` reads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sid.export.source import Format, Source
 
 
 def _write(folder: Path, source: Source) -> int:
-    source.trie.save(folder / f"{source.dataset}.trie.parquet")
+    source.trie.save(folder / "trie.parquet")
     return len(source.trie.codes)
 
 

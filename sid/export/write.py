@@ -43,7 +43,7 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
         InputError: prompts or interactions that can't be used, items that are not those of the Semantic IDs, or
             Semantic IDs that a format's reader can't read.
     """
-    if items["item_id"].to_list() != sids.item_ids.to_list():
+    if not items["item_id"].equals(sids.item_ids):
         raise InputError("the prepared items are not those of the Semantic IDs; run the pipeline from prepare on")
     prompts = Prompts.load(wanted.prompts)
     path = given(wanted.interactions)
