@@ -32,6 +32,12 @@ def row_chunks(count: int) -> Iterator[slice]:
         yield slice(start, min(start + _CHUNK_ROWS, count))
 
 
+def code_lists(codes: Codes) -> Iterator[list[int]]:
+    """The rows of (N, L) codes as plain lists, made a piece at a time."""
+    for part in row_chunks(len(codes)):
+        yield from codes[part].tolist()
+
+
 def check_codes(codes: NDArray[np.integer], code_sizes: Sequence[int], where: str) -> Codes:
     """The codes as int32 (N, L), after checking them against the sizes.
 

@@ -30,6 +30,10 @@ class Outputs:
 
     def __exit__(self, *_: object) -> None:
         """Remove whatever was not committed."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove whatever was not committed; harmless at any time, so that an interrupted exit can be made up for."""
         for partial in self._targets.values():
             _remove(partial)
 

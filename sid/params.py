@@ -7,13 +7,14 @@ in `sid.quantizers` and is handed to `load` by `sid.quantizers.methods`, so that
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sid import yaml12
 from sid.codes import MAX_LEVELS
@@ -80,14 +81,66 @@ class Dedupe(Section):
     max_suffix: Annotated[int, Field(ge=2, le=1 << 20)]
 
 
+TaskName = Literal[
+    "sid_history_to_sid",
+    "title_to_sid",
+    "sid_to_title",
+    "sid_history_to_title",
+    "title_history_to_sid",
+    "title_history_to_title",
+    "description_to_sid",
+]
+FormatName = Literal[
+    "index",
+    "minionerec",
+    "lcrec",
+    "grid",
+    "alpaca",
+    "messages",
+    "prompt_completion",
+    "parquet",
+    "tokens",
+    "trie",
+]
+
+
 class Export(Section):
     """`export`: what the trainer's files are called and made from."""
 
     dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     interactions: PathText
     unknown_items: Literal["error", "skip"]
+    split: Literal["leave_one_out", "temporal"]
+    ratios: Annotated[tuple[float, float, float], Field(strict=False)]
+    max_history: Annotated[int, Field(ge=1)] | None
+    min_history: Annotated[int, Field(ge=1)]
+    keep_longest_only: bool
+    tasks: Annotated[tuple[TaskName, ...], Field(strict=False)]
+    formats: Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
     prompts: PathText
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+
+    @field_validator("ratios")
+    @classmethod
+    def _shares(cls, ratios: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(ratios) < 0 or ratios[0] == 0 or not math.isclose(sum(ratios), 1.0, abs_tol=1e-6):
+            raise ValueError("must be shares of train (above 0), valid and test that add up to 1")
+        return ratios
+
+    @field_validator("min_history")
+    @classmethod
+    def _possible(cls, min_history: int, info: ValidationInfo) -> int:
+        longest = info.data.get("max_history")
+        if longest is not None and min_history > longest:
+            raise ValueError(f"must be at most max_history, which is {longest}")
+        return min_history
+
+    @field_validator("tasks", "formats")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("must name each once")
+        return names
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,18 @@ def warnings(levels: int, uneven: bool) -> list[str]:
     """
     found = []
     if levels > LEVELS_READ:
-        found.append(
-            f"Semantic IDs have up to {levels} tokens: MiniOneRec reads the first {LEVELS_READ} in three of its five "
-            "fine-tuning tasks and cuts off the rest, where items are told apart"
-        )
+        found.append(too_many_levels(levels))
     if uneven:
         found.append(
             "Semantic IDs are of uneven length: GRID reads a rectangular tensor and can't hold them, and a decoder "
             "without a trie can't tell where one ends"
         )
     return found
+
+
+def too_many_levels(levels: int) -> str:
+    """What MiniOneRec loses of more levels than it reads."""
+    return (
+        f"Semantic IDs have up to {levels} tokens: MiniOneRec reads the first {LEVELS_READ} in three of its five "
+        "fine-tuning tasks and cuts off the rest, where items are told apart"
+    )

@@ -11,11 +11,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sid.codes import NO_TOKEN, Codes, check_codes
+from sid.codes import NO_TOKEN, Codes, check_codes, code_lists
 from sid.errors import InputError
 from sid.tokens import sid_text
 
-_SIZES_KEY = b"sid.code_sizes"
+SIZES_KEY = b"sid.code_sizes"
+"""Where Parquet files of this project keep the code sizes, as a JSON list in the metadata of the schema."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SemanticIds:
 
     def texts(self) -> list[str]:
         """Every item's Semantic ID as text, in item order."""
-        return [sid_text(row) for row in self.codes.tolist()]
+        return [sid_text(row) for row in code_lists(self.codes)]
 
     def save(self, path: str | Path) -> None:
         """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata."""
@@ -54,7 +55,7 @@ class SemanticIds:
                 "sid": pa.array(self.texts(), type=pa.string()),
             }
         )
-        table = table.replace_schema_metadata({_SIZES_KEY: json.dumps(self.code_sizes).encode()})
+        table = table.replace_schema_metadata({SIZES_KEY: json.dumps(self.code_sizes).encode()})
         pq.write_table(table, path)
 
     @classmethod
@@ -70,9 +71,9 @@ class SemanticIds:
             raise InputError(f"{path}: can't be read as Parquet ({error})") from None
         metadata = table.schema.metadata or {}
         missing = [name for name in ("item_id", "codes") if name not in table.column_names]
-        if missing or _SIZES_KEY not in metadata:
+        if missing or SIZES_KEY not in metadata:
             raise InputError(f"{path}: holds no Semantic IDs (columns {table.column_names}); run the dedupe stage")
-        sizes = tuple(int(size) for size in json.loads(metadata[_SIZES_KEY]))
+        sizes = tuple(int(size) for size in json.loads(metadata[SIZES_KEY]))
         flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
         ids = pl.Series("item_id", table.column("item_id"))
         return cls(ids, flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes)

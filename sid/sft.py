@@ -2,113 +2,165 @@
 
 from __future__ import annotations
 
-import string
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import ast
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
+import polars as pl
 
-from sid import yaml12
-from sid.errors import InputError
-from sid.interactions import Interaction
+from sid.interactions import Interactions, Split
+from sid.prompts import TASKS, Prompts, Task
 
-TITLE_TO_SID = "title_to_sid"
-SID_TO_TITLE = "sid_to_title"
-SEQUENCE = "sequence"
+TRAIN = "train"
+"""The split that the tasks on one item belong to: there is no later item to hold out."""
 
-Record = dict[str, str]
 
-_PARTS = ("instruction", "input", "output")
-_PLACEHOLDERS: dict[str, frozenset[str]] = {
-    TITLE_TO_SID: frozenset({"title", "sid"}),
-    SID_TO_TITLE: frozenset({"title", "sid"}),
-    SEQUENCE: frozenset({"history", "sid"}),
-}
+class Record(NamedTuple):
+    """One thing for a model to learn, from which every record format takes what its reader wants.
+
+    Attributes:
+        task: a name of `prompts.TASKS`.
+        split: train, valid or test.
+        user_id: '' for tasks on one item.
+        item_id: the item that is asked for, or for sid_to_title asked about.
+        history: ids of the earlier items that are shown, oldest first; empty for tasks on one item.
+        system: '' where the wording has none.
+        instruction, input: the question.
+        output: the answer, the only part that a loss should count.
+    """
+
+    task: str
+    split: str
+    user_id: str
+    item_id: str
+    history: list[str]
+    system: str
+    instruction: str
+    input: str
+    output: str
+
+    @property
+    def question(self) -> str:
+        """Instruction and input, each on lines of its own."""
+        return "\n".join(filter(None, (self.instruction, self.input)))
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """The wordings of every task, each a template for instruction, input and output."""
+class Catalogue:
+    """What records say of items; all of N entries, in item order.
 
-    wordings: Mapping[str, Sequence[Mapping[str, str]]]
+    Attributes:
+        texts: Semantic IDs as text.
+        titles: '' where there is none.
+        descriptions: as the metadata has them, null where there is none.
+    """
 
-    @classmethod
-    def load(cls, path: str | Path) -> Prompts:
-        """Read a prompt file: task -> list of {instruction, input, output} with {placeholders}.
-
-        Raises:
-            InputError: missing or broken file, unknown or missing task, a wording without one of its three
-                parts, or a placeholder that the task doesn't have. All problems are named at once.
-        """
-        raw = yaml12.read(path)
-        problems = [
-            f"{path}: {task} is no task, must be one of {', '.join(_PLACEHOLDERS)}"
-            for task in raw
-            if task not in _PLACEHOLDERS
-        ]
-        for task in _PLACEHOLDERS:
-            wordings = raw.get(task)
-            if not isinstance(wordings, list) or not wordings:
-                problems.append(f"{path}: {task} is {wordings!r}, must be a list of wordings")
-                continue
-            for number, wording in enumerate(wordings):
-                problems += [f"{path}: {task}[{number}] {fault}" for fault in _faults(task, wording)]
-        if problems:
-            raise InputError(problems)
-        return cls(raw)
-
-    def choose(self, task: str, count: int, seed: int) -> Iterator[Mapping[str, str]]:
-        """A wording of the task for each of `count` records, drawn evenly; the same for the same seed."""
-        wordings = self.wordings[task]
-        generator = np.random.default_rng([seed, zlib.crc32(task.encode())])
-        return (wordings[pick] for pick in generator.integers(len(wordings), size=count))
+    item_ids: Sequence[str]
+    texts: Sequence[str]
+    titles: Sequence[str]
+    descriptions: pl.Series
 
 
-def item_records(
-    task: str, titles: Sequence[str | None], sids: Sequence[str], prompts: Prompts, seed: int
+def records(
+    tasks: Sequence[str],
+    catalogue: Catalogue,
+    interactions: Interactions | None,
+    prompts: Prompts,
+    seed: int,
+    left_out: Counter[tuple[str, str]],
 ) -> Iterator[Record]:
-    """A record per item that has a title: TITLE_TO_SID or SID_TO_TITLE, in item order."""
-    for title, sid, wording in zip(titles, sids, prompts.choose(task, len(sids), seed), strict=True):
-        if title and title.strip():
-            yield _fill(task, wording, {"title": title, "sid": sid})
+    """The records of all tasks as a stream, task by task and split by split.
+
+    Tasks on one item are train's and in item order; the others follow the interactions of each split.
+
+    Args:
+        left_out: counts, by task and split, the records there can't be: no title or description where the task
+            needs one. An earlier item without a title is left out of a history of titles, and the record only
+            where none is left.
+    """
+    for name in tasks:
+        task = TASKS[name]
+        if not task.history_of:
+            yield from _of_items(name, task, catalogue, prompts, seed, left_out)
+        elif interactions is not None:
+            for split in interactions.splits:
+                yield from _of_split(name, task, catalogue, interactions, split, prompts, seed, left_out)
 
 
-def sequence_records(
-    split: str, rows: Sequence[Interaction], sid_of: Mapping[str, str], prompts: Prompts, seed: int
+def plain_description(text: str | None) -> str:
+    """A description as one text, '' where there is none.
+
+    Amazon's catalogues, and MiniOneRec's with them, hold a Python list of paragraphs written as text: its paragraphs
+    are joined by spaces.
+    """
+    text = (text or "").strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of '\d' and the like, which are only text here
+            parts = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return text
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def _of_items(
+    name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
 ) -> Iterator[Record]:
-    """A record per interaction, in order: the history's Semantic IDs, oldest first -> the next item's."""
-    wordings = prompts.choose(SEQUENCE, len(rows), seed + zlib.crc32(split.encode()))
-    for row, wording in zip(rows, wordings, strict=True):
-        history = ", ".join(sid_of[item] for item in row.history)
-        values = {"history": history, "sid": sid_of[row.item_id]}
-        yield {**_fill(SEQUENCE, wording, values), "user_id": row.user_id, "item_id": row.item_id}
+    wordings = prompts.choose(name, TRAIN, seed)
+    columns = (catalogue.item_ids, catalogue.texts, catalogue.titles, catalogue.descriptions)
+    for item_id, sid, title, description in zip(*columns, strict=True):
+        values = {"sid": sid, "title": title}
+        if task.shown == "description":
+            values["description"] = plain_description(description)
+        if values[task.shown] and values[task.asked]:
+            yield _record(name, TRAIN, "", item_id, [], next(wordings), values)
+        else:
+            left_out[name, TRAIN] += 1
 
 
-def _fill(task: str, wording: Mapping[str, str], values: Mapping[str, str]) -> Record:
-    return {"task": task, **{part: wording[part].format_map(values) for part in _PARTS}}
-
-
-def _faults(task: str, wording: object) -> Iterable[str]:
-    if not isinstance(wording, dict):
-        return [f"is {wording!r:.40}, must be a mapping with {', '.join(_PARTS)}"]
-    faults = [f"has an unknown part {part}, must have {', '.join(_PARTS)}" for part in wording if part not in _PARTS]
-    for part in _PARTS:
-        text = wording.get(part)
-        if not isinstance(text, str):
-            faults.append(f"has {part} {text!r}, must be text")
+def _of_split(
+    name: str,
+    task: Task,
+    catalogue: Catalogue,
+    interactions: Interactions,
+    split: Split,
+    prompts: Prompts,
+    seed: int,
+    left_out: Counter[tuple[str, str]],
+) -> Iterator[Record]:
+    item_ids, titles = catalogue.item_ids, catalogue.titles
+    shown, asked = (catalogue.texts if kind == "sid" else titles for kind in (task.history_of, task.asked))
+    user_ids = interactions.user_ids.to_list()
+    write = prompts.history_writer(task.history_of)
+    wordings = prompts.choose(name, split.name, seed)
+    for user, history, item in split.rows():
+        if task.history_of == "title":
+            history = [earlier for earlier in history if titles[earlier]]
+        if not history or not asked[item]:
+            left_out[name, split.name] += 1
             continue
-        try:
-            fields = [field for field in string.Formatter().parse(text) if field[1] is not None]
-        except ValueError as error:
-            faults.append(f"has a broken {part} ({error}); a literal brace is written twice")
-            continue
-        names = {str(name) for _, name, _, _ in fields}
-        if any(form or conversion for _, _, form, conversion in fields):
-            faults.append(f"has a placeholder with a format in {part}, must be a plain {{name}}")
-        faults += [
-            f"has an unknown placeholder {{{name}}}, must be one of {', '.join(sorted(_PLACEHOLDERS[task]))}"
-            for name in sorted(names - _PLACEHOLDERS[task])
-        ]
-    return faults
+        values = {"history": write([shown[earlier] for earlier in history]), task.asked: asked[item]}
+        ids = [item_ids[earlier] for earlier in history]
+        yield _record(name, split.name, user_ids[user], item_ids[item], ids, next(wordings), values)
+
+
+def _record(
+    name: str,
+    split: str,
+    user_id: str,
+    item_id: str,
+    history: list[str],
+    wording: Mapping[str, str],
+    values: Mapping[str, str],
+) -> Record:
+    system, instruction, text, output = (
+        wording[part].format_map(values) for part in ("system", "instruction", "input", "output")
+    )
+    return Record(name, split, user_id, item_id, history, system, instruction, text, output)

@@ -14,6 +14,7 @@ from sid.codes import NO_TOKEN
 from sid.errors import InputError
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
+_RUN = re.compile(rf"(?:{_TOKEN.pattern})+")
 
 
 def token(level: int, code: int) -> str:
@@ -47,3 +48,18 @@ def parse(text: str) -> tuple[int, ...]:
     if not found or letters != ascii_lowercase[: len(found)] or len(_TOKEN.sub("", text)) > 0:
         raise InputError(f"{text!r} is no Semantic ID: must be tokens of levels a, b, ... like <a_12><b_200><c_7>")
     return tuple(int(code) for _, code in found)
+
+
+def parse_last(text: str) -> tuple[int, ...] | None:
+    """The codes of the last Semantic ID in a text that may hold anything else, such as what a model wrote.
+
+    None if there is none, or if the last tokens are not of levels a, b, c, ... in that order.
+    """
+    runs = [match[0] for match in _RUN.finditer(text)]
+    start = runs[-1].rfind(f"<{ascii_lowercase[0]}_") if runs else -1
+    if start < 0:
+        return None
+    try:
+        return parse(runs[-1][start:])
+    except InputError:
+        return None

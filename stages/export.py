@@ -1,5 +1,7 @@
 """Write the index, the items and the fine-tuning records that trainers read."""
 
+import sys
+
 from sid.export import write_all
 from sid.files import write_json
 from sid.prepared import load_items
@@ -14,8 +16,13 @@ def main(stage: Stage) -> str:
     folder.mkdir()
     figures = write_all(folder, sids, items, stage.params.export)
     write_json(stage.output("report"), figures)
+    for warning in figures["warnings"]:
+        print(f"export: warning: {warning}", file=sys.stderr)
     records = sum(sum(task.values()) for task in figures["records"].values())
-    return f"index, items and {records:,} records of {len(figures['records'])} tasks for {figures['items']:,} items"
+    return (
+        f"{figures['items']:,} items and {records:,} records of {len(figures['records'])} tasks in "
+        f"{', '.join(figures['formats'])}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from sid import params
 from sid.collisions import check_capacity
 from sid.embeddings import open_embeddings
 from sid.errors import InputError
+from sid.prompts import Prompts
 from sid.quantizers.methods import CONFIGS, check_sizes
-from sid.sft import Prompts
 from stages.snapshot import PARAMS
 
 

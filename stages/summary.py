@@ -2,12 +2,13 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
-    "data/sft/": "index, items and fine-tuning records for trainers",
+    "data/sft/": "what trainers read, a folder for each of export.formats",
     "data/quantizer.pth": "the fitted quantiser, for new items",
     "reports/report.html": "the page to look at first",
     "reports/*.json": "all figures; compare runs with dvc metrics diff",
@@ -20,7 +21,10 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
     collisions, export = reports["collisions"], reports["export"]
     levels = index["levels"].values()
     before, after = collisions["before"]["collision_rate"], collisions["after"]["collision_rate"]
-    records = [f"{task} {sum(splits.values()):,}" for task, splits in export["records"].items()]
+    records: Counter[str] = Counter()
+    for splits in export["records"].values():
+        records.update(splits)
+    tasks = f"{records.total():,} of {len(export['records'])} tasks"
     return [
         ("items", f"{prepare['items']:,} of {prepare['dim']} dimensions"),
         ("method", f"{train['method']}, {' x '.join(map(str, train['num_emb_list']))} codes"),
@@ -31,7 +35,8 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
             "collisions",
             f"{before:.1%} -> {after:.1%} ({collisions['strategy']}, {collisions['moved']:,} items moved)",
         ),
-        ("records", ", ".join(records)),
+        ("formats", ", ".join(export["formats"])),
+        ("records", ": ".join(filter(None, (tasks, ", ".join(f"{name} {n:,}" for name, n in records.items()))))),
     ]
 
 

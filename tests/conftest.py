@@ -15,12 +15,17 @@ import numpy as np
 import pytest
 import yaml
 
+import stages as _stages  # noqa: F401  (sets how threads wait, before torch is loaded)
+
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial"
 
 needs_catalogue = pytest.mark.skipif(
     not CATALOGUE.is_dir(), reason=f"the real catalogue is not there ({CATALOGUE.relative_to(ROOT.parent)} is absent)"
 )
+
+# what Hugging Face's libraries read when they are imported: no test asks a hub for anything
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 

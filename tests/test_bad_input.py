@@ -296,7 +296,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         lambda p: (p.params(dedupe__strategy="append", dedupe__max_suffix=2), save_codes(p))[0],
         "dedupe.max_suffix is 2",
     ),
-    ("interactions missing", "export", key("export__interactions", "no"), "no: no such folder"),
+    ("interactions missing", "export", key("export__interactions", "no"), "no: no such folder or file"),
     ("folder without splits", "export", key("export__interactions", "data"), "data: has no train.inter"),
     (
         "unknown item",
@@ -321,7 +321,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
                 p.path("prompts/en.yaml").read_text().replace('"{history}"', '"{past}"', 1)
             )
         ),
-        "prompts/en.yaml: sequence[0] has an unknown placeholder {past}, must be one of history, sid",
+        "prompts/en.yaml: sid_history_to_sid[0] has a placeholder {past} in input, must be history",
     ),
     (
         "sids of another catalogue",

@@ -1,187 +1,449 @@
+"""Every format, read as its reader reads it, on titles and ids that hurt."""
+
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
+import torch
 
-from sid import sft
+from sid import tokens
 from sid.errors import InputError
 from sid.export import write_all
-from sid.interactions import read_splits
-from sid.params import NOT_GIVEN, Export
+from sid.export.formats import FORMATS
+from sid.metadata import FIELDS, read_metadata
+from sid.params import FormatName, TaskName
+from sid.prompts import TASKS
 from sid.semantic_ids import SemanticIds
-from tests.conftest import CATALOGUE, ROOT, needs_catalogue
+from sid.sft import plain_description
+from sid.trie import Trie
+from tests.conftest import CATALOGUE, needs_catalogue
+from tests.shop import INTER, NASTY, inter, lines, load, shop, wanted
 
-NASTY = [
-    'a\ttab\nand "quotes"',
-    "comma, and ü",
-    "🌹 \u202eעברית",
-    "x" * 10_000,
-    None,
-    "   ",
-    "{braces} {sid}",
-    "\\ back",
-]
-HEADER = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+TITLED = [row for row, title in enumerate(NASTY) if title and title.strip()]
+SKUS = [f"sku-{row}" for row in range(len(NASTY))]
 
 
-def wanted(**changes: Any) -> Export:
-    values = {
-        "dataset": "shop",
-        "interactions": NOT_GIVEN,
-        "unknown_items": "error",
-        "prompts": str(ROOT / "prompts/en.yaml"),
-        "seed": 0,
-        **changes,
+def export(folder: Path, sids: SemanticIds, items: pl.DataFrame, **changes: Any) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    return write_all(folder, sids, items, wanted(**changes))
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """All formats of the shop with integer ids and .inter splits, and the figures."""
+    folder = tmp_path_factory.mktemp("export")
+    figures = export(folder / "sft", *shop(), interactions=inter(folder / "inter"))
+    return folder / "sft", figures
+
+
+def test_params_and_the_tables_name_the_same() -> None:
+    assert set(get_args(FormatName)) == set(FORMATS)
+    assert set(get_args(TaskName)) == set(TASKS)
+
+
+def test_a_folder_a_format_and_counts(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, figures = everything
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FORMATS)
+    assert figures["records"] == {
+        "sid_history_to_sid": {"train": 3, "valid": 2, "test": 2},
+        "title_to_sid": {"train": 8},
+        "sid_to_title": {"train": 8},
+        "sid_history_to_title": {"train": 3, "valid": 2, "test": 2},
+        "title_history_to_sid": {"train": 3, "valid": 2, "test": 2},
+        "title_history_to_title": {"train": 3, "valid": 2, "test": 2},
+        "description_to_sid": {"train": 4},
     }
-    return Export(**values)
-
-
-def shop(ids: list[str] | None = None) -> tuple[SemanticIds, pl.DataFrame]:
-    ids = ids or [f"sku-{row}" for row in range(len(NASTY))]
-    codes = np.stack([np.arange(len(ids)), np.arange(len(ids)) % 3], axis=1).astype(np.int32)
-    nothing = pl.Series([None] * len(ids), dtype=pl.String)
-    titles = (NASTY * (len(ids) // len(NASTY) + 1))[: len(ids)]
-    frame = pl.DataFrame(
-        {"item_id": ids, "title": titles, "description": nothing, "brand": nothing, "categories": nothing}
-    )
-    return SemanticIds(frame["item_id"], codes, (len(ids), 3)), frame
-
-
-def load(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def test_index_and_items_as_the_seed_writes_them(tmp_path: Path) -> None:
-    sids, items = shop()
-    write_all(tmp_path, sids, items, wanted())
-    index = load(tmp_path / "shop.index.json")
-    assert list(index) == items["item_id"].to_list()
-    assert index["sku-4"] == ["<a_4>", "<b_1>"]
-    described = load(tmp_path / "shop.item.json")
-    assert list(described) == list(index)
-    for title, record in zip(NASTY, described.values(), strict=True):
-        assert record == {"title": title or "", "description": "", "brand": "", "categories": ""}
-
-
-def test_item_records_hold_nasty_titles_and_leave_out_empty_ones(tmp_path: Path) -> None:
-    sids, items = shop()
-    figures = write_all(tmp_path, sids, items, wanted())
-    forward, back = load(tmp_path / "title_to_sid.json"), load(tmp_path / "sid_to_title.json")
-    titled = [row for row, title in enumerate(NASTY) if title and title.strip()]
-    assert [record["input"] for record in forward] == [NASTY[row] for row in titled]
-    assert [record["output"] for record in forward] == [sids.texts()[row] for row in titled]
-    assert [(r["output"], r["input"]) for r in forward] == [(r["input"], r["output"]) for r in back]
-    assert {*forward[0]} == {"task", "instruction", "input", "output"}
+    assert figures["records_left_out"]["title_to_sid"] == {"train": 2}
+    assert figures["records_left_out"]["description_to_sid"] == {"train": 6}
     assert figures["items_without_title"] == 2
-    assert figures["records"] == {"title_to_sid": {"all": 6}, "sid_to_title": {"all": 6}}
-    assert not list(tmp_path.glob("sequence_*"))
+    assert figures["interactions"] == {"train": 3, "valid": 2, "test": 2}
+    assert (figures["users"], figures["users_left_out"]) == (2, 0)
+    for name in ("alpaca", "messages", "prompt_completion", "parquet"):
+        assert figures["formats"][name]["records"] == sum(sum(n.values()) for n in figures["records"].values())
+    for name, counted in figures["formats"].items():
+        assert counted["files"] == sum(path.is_file() for path in (folder / name).rglob("*"))
+
+
+def test_the_same_bytes_again(everything: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = everything
+    export(tmp_path / "sft", *shop(), interactions=inter(tmp_path / "inter"))
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert [name for name in files if (folder / name).read_bytes() != (tmp_path / "sft" / name).read_bytes()] == []
+
+
+@pytest.mark.parametrize("name", ["index", "minionerec", "lcrec"])
+def test_index_and_items(everything: tuple[Path, dict[str, Any]], name: str) -> None:
+    folder, _ = everything
+    index, described = load(folder / name / "shop.index.json"), load(folder / name / "shop.item.json")
+    assert list(index) == list(described) == [str(row) for row in range(len(NASTY))]
+    assert index["4"] == ["<a_0>", "<b_1>", "<c_4>"]
+    for row in TITLED:
+        assert described[str(row)]["title"] == NASTY[row]
+    assert all(set(record) == set(FIELDS) and None not in record.values() for record in described.values())
+
+
+def test_untitled_items_have_a_name_for_minionerec_alone(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = everything
+    assert load(folder / "minionerec/shop.item.json")["4"]["title"] == "Item_4"
+    assert load(folder / "index/shop.item.json")["4"]["title"] == ""
+
+
+# MiniOneRec: each fact of its readers
+
+
+def test_minionerec_finds_its_index_by_the_first_dot_and_sorts_the_tokens(
+    everything: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, _ = everything
+    path = next((folder / "minionerec").glob("*.index.json"))
+    dataset = path.name.split(".")[0]
+    index = load(path.parent / (dataset + ".index.json"))
+    new_tokens = sorted({token for sid in index.values() for token in sid})
+    assert set(new_tokens) <= set(tokens.vocabulary((4, 3, 10)))
+
+
+def read_csv(folder: Path, split: str) -> list[dict[str, Any]]:
+    """As SidSFTDataset and its kin do: pandas, then eval of the list columns."""
+    (path,) = (folder / "minionerec" / split).glob("shop*11.csv")
+    rows = pd.read_csv(path).to_dict("records")
+    for row in rows:
+        for name in ("history_item_title", "history_item_id", "history_item_sid"):
+            row[name] = eval(row[name])
+    return rows
+
+
+def test_minionerec_reads_the_csv_files(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = everything
+    titles = [title if title and title.strip() else f"Item_{row}" for row, title in enumerate(NASTY)]
+    texts = shop()[0].texts()
+    for split, content in INTER.items():
+        rows = read_csv(folder, split)
+        assert len(rows) == len(content.splitlines())
+        for row, line in zip(rows, content.splitlines(), strict=True):
+            user, history, target = line.split("\t")
+            past, item = [int(part) for part in history.split()], int(target)
+            assert row == {
+                "user_id": f"A{user}",
+                "history_item_title": [titles[part] for part in past],
+                "item_title": titles[item],
+                "history_item_id": past,
+                "item_id": item,
+                "history_item_sid": [texts[part] for part in past],
+                "item_sid": texts[item],
+            }
+
+
+def test_minionerec_reads_the_info_lines(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = everything
+    (path,) = (folder / "minionerec/info").glob("shop*11.txt")
+    with path.open() as file:
+        found = [line.rstrip("\n").split("\t") for line in file.readlines()]
+    assert [fields[0].strip() for fields in found] == shop()[0].texts()
+    assert [int(fields[2]) for fields in found] == list(range(len(NASTY)))
+    for row in TITLED:
+        assert found[row][1] == " ".join((NASTY[row] or "").split())
+    assert found[4][1] == "Item_4"
+
+
+def test_minionerec_joins_three_tokens_to_what_the_csv_files_hold(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, figures = everything
+    index = load(folder / "minionerec/shop.index.json")
+    joined = {"".join(sid[:3]) for sid in index.values()}
+    assert all({*row["history_item_sid"], row["item_sid"]} <= joined for row in read_csv(folder, "train"))
+    assert not [warning for warning in figures["warnings"] if "MiniOneRec" in warning]
+
+
+def test_ids_that_are_no_integers_are_numbered(tmp_path: Path) -> None:
+    rows = "u\tsku-0 sku-1\tsku-2\n"
+    sids, items = shop(SKUS)
+    export(tmp_path / "sft", sids, items, interactions=inter(tmp_path / "inter", train=rows, valid=rows, test=rows))
+    folder = tmp_path / "sft"
+    for name in ("minionerec", "lcrec", "grid"):
+        assert load(folder / name / "id_map.json") == {str(row): sku for row, sku in enumerate(SKUS)}
+    (row,) = read_csv(folder, "train")
+    assert (row["history_item_id"], row["item_id"]) == ([0, 1], 2)
+    assert list(load(folder / "minionerec/shop.index.json")) == [str(number) for number in range(len(SKUS))]
+    assert list(load(folder / "index/shop.index.json")) == SKUS
+    assert lines(folder / "messages/valid.jsonl")[0]["item_id"] == "sku-2"
+
+
+@pytest.mark.parametrize("ids", [["007", "1"], ["1", "-2"], ["1.0", "2"], ["1", "٢"], ["1", "99999999999999999999"]])
+def test_only_plain_integers_count_as_integers(tmp_path: Path, ids: list[str]) -> None:
+    export(tmp_path, *shop(ids), tasks=[], formats=["minionerec"])
+    assert load(tmp_path / "minionerec/id_map.json") == {"0": ids[0], "1": ids[1]}
+
+
+def test_own_integers_are_kept_in_any_order(tmp_path: Path) -> None:
+    sids, items = shop(["30", "4", "7"])
+    export(tmp_path, sids, items, tasks=[], formats=["minionerec", "grid"])
+    assert list(load(tmp_path / "minionerec/shop.index.json")) == ["30", "4", "7"]
+    assert not (tmp_path / "minionerec/id_map.json").exists()
+    assert load(tmp_path / "grid/id_map.json") == {"0": "30", "1": "4", "2": "7"}
+
+
+def test_users_of_lcrec_and_letter_have_all_they_did(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, figures = everything
+    index, sequences = load(folder / "lcrec/shop.index.json"), load(folder / "lcrec/shop.inter.json")
+    assert sequences == {"u": [0, 1, 2, 7, 8, 9], "v": [3, 0, 6, 1]}
+    for user, items in sequences.items():  # as LC-Rec's SeqRecDataset holds out
+        joined = ["".join(index[str(item)]) for item in items]
+        last = INTER["test"].splitlines()["uv".index(user)].split("\t")
+        assert joined[-1] == "".join(index[last[2]])
+        assert joined[:-1] == ["".join(index[item]) for item in last[1].split()]
+    assert not [warning for warning in figures["warnings"] if "LC-Rec" in warning]
+
+
+def test_lcrec_is_warned_of_other_splits_and_short_users(tmp_path: Path) -> None:
+    splits = {"train": "u\t0\t1\nw\t0 1 2\t3\n", "test": "x\t5\t6\n"}
+    figures = export(tmp_path / "sft", *shop(), interactions=inter(tmp_path / "inter", **splits), formats=["lcrec"])
+    assert load(tmp_path / "sft/lcrec/shop.inter.json") == {"w": [0, 1, 2, 3]}
+    assert [text.split(":")[0] for text in figures["warnings"]] == [
+        "LC-Rec and LETTER hold out each user's last two items themselves",
+        "2 users with fewer than 3 items",
+    ]
+
+
+def test_grid_has_a_column_an_item(everything: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    tensor = torch.load(everything[0] / "grid/shop.pt", weights_only=True)
+    sids, items = shop()
+    assert tensor.dtype == torch.int64
+    assert tensor.shape == (3, len(NASTY))
+    assert (tensor.numpy() == sids.codes.T).all()
+
+    mixed = ["2", "0", "1"]  # all there, in another order: column j is still item j
+    sids, items = shop(mixed)
+    export(tmp_path, sids, items, tasks=[], formats=["grid"])
+    tensor = torch.load(tmp_path / "grid/shop.pt", weights_only=True)
+    assert (tensor[:, 2].numpy() == sids.codes[0]).all()
+    assert not (tmp_path / "grid/id_map.json").exists()
+
+
+def test_llama_factory_finds_its_columns(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder = everything[0] / "alpaca"
+    info = load(folder / "dataset_info.json")
+    assert list(info) == ["shop_train", "shop_valid", "shop_test"]
+    for entry in info.values():
+        assert entry["formatting"] == "alpaca"
+        assert list(entry["columns"]) == ["prompt", "query", "response", "system"]
+        records = load(folder / entry["file_name"])
+        assert isinstance(records, list)
+        for record in records:
+            assert all(isinstance(record[column], str) for column in entry["columns"].values())
+            assert record["instruction"]
+            assert record["output"]
+
+
+def test_formats_of_records_say_the_same(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = everything
+    for split in INTER:
+        table = pq.read_table(folder / f"parquet/{split}.parquet").to_pylist()
+        alpaca = load(folder / f"alpaca/{split}.json")
+        chats = lines(folder / f"messages/{split}.jsonl")
+        pairs = lines(folder / f"prompt_completion/{split}.jsonl")
+        assert len(table) == len(alpaca) == len(chats) == len(pairs)
+        for row, record, chat, pair in zip(table, alpaca, chats, pairs, strict=True):
+            question = row["instruction"] + "\n" + row["input"]
+            assert (row["split"], record["input"], record["output"]) == (split, row["input"], row["output"])
+            assert chat["messages"] == [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": row["output"]},
+            ]
+            assert (pair["prompt"], pair["completion"]) == (question + "\n", row["output"])
+            for key in ("task", "user_id", "item_id"):
+                assert row[key] == record[key] == chat[key] == pair[key]
+
+
+def test_item_tasks_hold_nasty_titles_in_train_alone(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = everything
+    texts = shop()[0].texts()
+    train = pq.read_table(folder / "parquet/train.parquet").to_pylist()
+    by_task = {task: [row for row in train if row["task"] == task] for task in TASKS}
+    assert [(row["input"], row["output"]) for row in by_task["title_to_sid"]] == [
+        (NASTY[row], texts[row]) for row in TITLED
+    ]
+    assert [(row["output"], row["input"]) for row in by_task["sid_to_title"]] == [
+        (NASTY[row], texts[row]) for row in TITLED
+    ]
+    described = by_task["description_to_sid"]
+    assert [row["input"] for row in described] == ["First. It's \\d second.", "plain [text]"] * 2
+    assert [row["item_id"] for row in described] == ["1", "2", "6", "7"]
+    for split in ("valid", "test"):
+        held_out = pq.read_table(folder / f"parquet/{split}.parquet").to_pylist()
+        assert {TASKS[row["task"]].history_of for row in held_out} == {"sid", "title"}
+
+
+def test_histories_are_worded_oldest_first(everything: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = everything
+    texts = shop()[0].texts()
+    rows = pq.read_table(folder / "parquet/test.parquet").to_pylist()
+    by_task = {row["task"]: row for row in rows if row["user_id"] == "v"}
+    past = [3, 0, 6]
+    assert by_task["sid_history_to_sid"]["input"] == ", ".join(texts[item] for item in past)
+    assert by_task["title_history_to_sid"]["input"] == ", ".join(f'"{NASTY[item]}"' for item in past)
+    assert by_task["title_history_to_title"]["output"] == NASTY[1]
+    assert by_task["sid_history_to_title"]["history"] == ["3", "0", "6"]
+    assert by_task["sid_history_to_sid"]["output"] == texts[1]
+
+
+def test_what_lacks_a_title_is_left_out_of_titles_and_counted(tmp_path: Path) -> None:
+    rows = "u\t4 5\t0\nu\t0 4\t1\nu\t0\t4\n"
+    figures = export(tmp_path / "sft", *shop(), interactions=inter(tmp_path / "inter", train=rows), formats=["parquet"])
+    assert figures["records_left_out"]["title_history_to_sid"] == {"train": 1}
+    assert figures["records_left_out"]["sid_history_to_title"] == {"train": 1}
+    assert figures["records_left_out"]["title_history_to_title"] == {"train": 2}
+    records = pq.read_table(tmp_path / "sft/parquet/train.parquet").to_pylist()
+    (kept,) = [row for row in records if row["task"] == "title_history_to_title"]
+    assert (kept["history"], kept["item_id"]) == (["0"], "1")
+
+
+def test_a_system_goes_where_the_reader_wants_it(tmp_path: Path) -> None:
+    prompts = (Path(wanted().prompts).read_text()).replace("- instruction:", "- system: Be short.\n    instruction:")
+    (tmp_path / "mine.yaml").write_text(prompts)
+    (tmp_path / "sft").mkdir()
+    export(tmp_path / "sft", *shop(), prompts=str(tmp_path / "mine.yaml"), tasks=["title_to_sid"])
+    assert lines(tmp_path / "sft/messages/train.jsonl")[0]["messages"][0] == {"role": "system", "content": "Be short."}
+    assert lines(tmp_path / "sft/prompt_completion/train.jsonl")[0]["prompt"].startswith("Be short.\n")
+    assert load(tmp_path / "sft/alpaca/train.json")[0]["system"] == "Be short."
 
 
 def test_wordings_are_drawn_by_seed(tmp_path: Path) -> None:
-    sids, items = shop([str(row) for row in range(200)])
     drawn = []
-    for seed in (0, 0, 1):
-        folder = tmp_path / str(len(drawn))
-        folder.mkdir()
-        write_all(folder, sids, items, wanted(seed=seed))
-        drawn.append([record["instruction"] for record in load(folder / "title_to_sid.json")])
+    for place, seed in enumerate((0, 0, 1)):
+        export(tmp_path / str(place), *shop([str(row) for row in range(200)]), seed=seed, formats=["alpaca"])
+        drawn.append([record["instruction"] for record in load(tmp_path / str(place) / "alpaca/train.json")])
     assert drawn[0] == drawn[1] != drawn[2]
-    assert len(set(drawn[0])) == 3
+    assert len(set(drawn[0])) == 3 * 3
 
 
-def interactions(folder: Path, **splits: str) -> str:
-    folder.mkdir(exist_ok=True)
-    for name, rows in splits.items():
-        (folder / f"{name}.inter").write_text(HEADER + rows)
-    return str(folder)
+def test_new_tokens_are_the_vocabulary_level_by_level(everything: tuple[Path, dict[str, Any]]) -> None:
+    found = load(everything[0] / "tokens/new_tokens.json")
+    assert found == [f"<{letter}_{code}>" for letter, size in (("a", 4), ("b", 3), ("c", 10)) for code in range(size)]
 
 
-def test_sequences_of_the_splits_there_are(tmp_path: Path) -> None:
+def test_the_trie_holds_every_item(everything: tuple[Path, dict[str, Any]]) -> None:
+    trie = Trie.load(everything[0] / "trie/trie.parquet")
+    sids, _ = shop()
+    assert trie.code_sizes == sids.code_sizes
+    for item_id, codes in zip(sids.item_ids, sids.codes.tolist(), strict=True):
+        assert trie.items(codes) == [item_id]
+
+
+# what readers can't read, or would lose
+
+
+def uneven() -> tuple[SemanticIds, pl.DataFrame]:
+    sids, items = shop(levels=4)
+    codes = sids.codes.copy()
+    codes[::2, -1] = -1
+    return SemanticIds(sids.item_ids, codes, sids.code_sizes), items
+
+
+def test_more_than_three_levels_are_warned_of(tmp_path: Path) -> None:
+    figures = export(tmp_path, *shop(levels=4), formats=["minionerec", "lcrec", "grid", "tokens"])
+    (warning,) = [text for text in figures["warnings"] if "tokens:" in text]
+    assert warning.startswith("Semantic IDs have up to 4 tokens: MiniOneRec reads the first 3")
+
+
+def test_less_than_three_levels_are_warned_of(tmp_path: Path) -> None:
     sids, items = shop()
-    folder = interactions(tmp_path / "inter", train="u\tsku-0 sku-1\tsku-2\n", test="v\tsku-3\tsku-0\n")
-    out = tmp_path / "out"
-    out.mkdir()
-    figures = write_all(out, sids, items, wanted(interactions=folder))
-    record = load(out / "sequence_train.json")[0]
-    assert record["input"] == "<a_0><b_0>, <a_1><b_1>"
-    assert record["output"] == "<a_2><b_2>"
-    assert (record["user_id"], record["item_id"], record["task"]) == ("u", "sku-2", "sequence")
-    assert figures["records"]["sequence"] == {"train": 1, "test": 1}
-    assert not (out / "sequence_valid.json").exists()
+    short = SemanticIds(sids.item_ids, np.ascontiguousarray(sids.codes[:, 1:]), sids.code_sizes[1:])
+    figures = export(tmp_path, short, items, formats=["minionerec"])
+    assert figures["warnings"][0].startswith("Semantic IDs have fewer than 3 tokens: MiniOneRec leaves such items out")
 
 
-def test_files_named_after_their_dataset_are_found(tmp_path: Path) -> None:
-    folder = tmp_path / "inter"
-    folder.mkdir()
-    (folder / "Shop.valid.inter").write_text(HEADER + "u\ta\tb\r\n")
-    (split,) = read_splits(folder, {"a", "b"}, "error")
-    assert (split.name, split.rows[0].item_id) == ("valid", "b")
+def test_uneven_semantic_ids(tmp_path: Path) -> None:
+    sids, items = uneven()
+    with pytest.raises(InputError, match="grid can't hold Semantic IDs of uneven length"):
+        export(tmp_path / "refused", sids, items)
+    assert list((tmp_path / "refused").iterdir()) == []
+    formats = ["index", "minionerec", "lcrec", "prompt_completion", "trie"]
+    figures = export(tmp_path / "sft", sids, items, formats=formats)
+    index = load(tmp_path / "sft/index/shop.index.json")
+    assert [len(sid) for sid in index.values()] == [3, 4] * 5
+    assert [text for text in figures["warnings"] if "uneven" in text and "LC-Rec and LETTER" in text]
 
 
-def test_unknown_items_are_skipped_and_counted(tmp_path: Path) -> None:
-    rows = "u\ta x b\tc\nu\tx\ta\nu\ta\tx\nu\t\ta\n"
-    folder = Path(interactions(tmp_path / "inter", train=rows))
-    (split,) = read_splits(folder, {"a", "b", "c"}, "skip")
-    assert [(row.history, row.item_id) for row in split.rows] == [(("a", "b"), "c")]
-    assert split.skipped == 3
-    with pytest.raises(InputError, match="names 1 items that have no Semantic ID, first in line 2: x"):
-        read_splits(folder, {"a", "b", "c"}, "error")
-
-
-def test_uneven_semantic_ids_have_no_empty_token(tmp_path: Path) -> None:
+def test_items_that_share_a_semantic_id_are_warned_of(tmp_path: Path) -> None:
     sids, items = shop()
-    codes = np.column_stack([sids.codes, np.where(np.arange(8) < 4, -1, 2)]).astype(np.int32)
-    write_all(tmp_path, SemanticIds(sids.item_ids, codes, (8, 3, 3)), items, wanted())
-    index = load(tmp_path / "shop.index.json")
-    assert [len(tokens) for tokens in index.values()] == [2] * 4 + [3] * 4
+    codes = sids.codes.copy()
+    codes[3] = codes[8]
+    figures = export(tmp_path, SemanticIds(sids.item_ids, codes, sids.code_sizes), items)
+    assert sum(text.startswith("2 items share a Semantic ID") for text in figures["warnings"]) == 2
+    assert Trie.load(tmp_path / "trie/trie.parquet").items(codes[3].tolist()) == ["3", "8"]
+
+
+def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> None:
+    sids, items = shop()
+    titles = [*["NA", "None", "null"], *[f"Item {row}" for row in range(len(NASTY) - 3)]]
+    items = items.with_columns(pl.Series("title", titles))
+    rows = "u\t3\t0\nu\t3\t1\nu\t3\t2\n"
+    figures = export(tmp_path / "sft", sids, items, interactions=inter(tmp_path / "inter", train=rows))
+    assert pd.isna([row["item_title"] for row in read_csv(tmp_path / "sft", "train")]).all()
+    assert "3 titles such as NA or null: MiniOneRec reads them by pandas, as missing" in figures["warnings"]
+
+
+def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> None:
+    figures = export(tmp_path, *shop())
+    assert [text.split(":")[1].split()[0] for text in figures["warnings"]] == ["MiniOneRec", "LC-Rec"]
+    assert {task for task, splits in figures["records"].items() if splits} == {
+        "title_to_sid",
+        "sid_to_title",
+        "description_to_sid",
+    }
+    assert sorted(path.name for path in (tmp_path / "messages").iterdir()) == ["train.jsonl"]
+    assert list(load(tmp_path / "alpaca/dataset_info.json")) == ["shop_train"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("text", "plain"),
     [
-        (lambda p: p.pop("sequence"), "sequence is None, must be a list of wordings"),
-        (lambda p: p.update(extra=[]), "extra is no task"),
-        (lambda p: p.update(sequence=[]), "sequence is [], must be a list"),
-        (lambda p: p["sequence"].append("x"), "sequence[3] is 'x', must be a mapping"),
-        (lambda p: p["sequence"][0].pop("input"), "sequence[0] has input None, must be text"),
-        (lambda p: p["sequence"][0].update(system="x"), "sequence[0] has an unknown part system"),
-        (
-            lambda p: p["sequence"][0].update(input="{title}"),
-            "unknown placeholder {title}, must be one of history, sid",
-        ),
-        (lambda p: p["sequence"][0].update(input="{history"), "sequence[0] has a broken input"),
-        (lambda p: p["sequence"][0].update(input="{}"), "unknown placeholder {}"),
+        (None, ""),
+        (" ", ""),
+        ("[]", ""),
+        ("['', ' ']", ""),
+        ("['a', \"b's\"]", "a b's"),
+        ("[1, 2]", "[1, 2]"),
+        ("[red] and [blue]", "[red] and [blue]"),
+        ("[" * 10_000 + "]" * 10_000, "[" * 10_000 + "]" * 10_000),
+        ("['\\d']", "\\d"),
     ],
 )
-def test_prompt_files_are_checked(tmp_path: Path, change: Any, said: str) -> None:
-    import yaml
-
-    prompts = yaml.safe_load((ROOT / "prompts/en.yaml").read_text())
-    change(prompts)
-    path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(prompts))
-    with pytest.raises(InputError) as caught:
-        sft.Prompts.load(path)
-    assert len(caught.value.problems) == 1
-    assert said in caught.value.problems[0]
+def test_descriptions_that_are_lists_written_as_text(text: str | None, plain: str) -> None:
+    assert plain_description(text) == plain
 
 
 @needs_catalogue
-def test_real_interactions_are_all_exported(tmp_path: Path) -> None:
-    ids = [str(row) for row in range(3686)]
-    sids, items = shop(ids)
-    figures = write_all(tmp_path, sids, items, wanted(interactions=str(CATALOGUE)))
-    assert figures["records"]["sequence"] == {"train": 10_393, "valid": 4_532, "test": 4_533}
-    assert figures["skipped_interactions"] == {"train": 0, "valid": 0, "test": 0}
-    text_of = dict(zip(ids, sids.texts(), strict=True))
-    lines = (CATALOGUE / "valid.inter").read_text().splitlines()[1:]
-    for line, record in zip(lines, load(tmp_path / "sequence_valid.json"), strict=True):
-        user, history, target = line.split("\t")
-        assert record["user_id"] == user
-        assert record["input"] == ", ".join(text_of[item] for item in history.split())
-        assert record["output"] == text_of[target]
+def test_the_real_catalogue_for_minionerec(tmp_path: Path) -> None:
+    """Rows, ids and titles are those of the source, for every row."""
+    items = read_metadata(CATALOGUE / "items.json", "item_id")
+    source = json.loads((CATALOGUE / "items.json").read_text())
+    published = json.loads((CATALOGUE / "published.index.json").read_text())
+    codes = np.array([tokens.parse("".join(published[item])) for item in items["item_id"]], np.int32)
+    sids = SemanticIds(items["item_id"], codes, (256, 256, 256))
+    changes: dict[str, Any] = {"interactions": str(CATALOGUE), "tasks": ["sid_history_to_sid"]}
+    figures = export(tmp_path, sids, items, formats=["minionerec", "alpaca"], **changes)
+    assert figures["interactions"] == {"train": 10_393, "valid": 4_532, "test": 4_533}
+    assert figures["records"] == {"sid_history_to_sid": figures["interactions"]}
+    assert set(figures["skipped_interactions"].values()) == {0}
+    assert load(tmp_path / "minionerec/shop.index.json") == published
+    for split in INTER:
+        rows = read_csv(tmp_path, split)
+        expected = [line.split("\t") for line in (CATALOGUE / f"{split}.inter").read_text().splitlines()[1:]]
+        for row, (user, history, target) in zip(rows, expected, strict=True):
+            past = history.split()
+            assert row["user_id"] == f"A{user}"
+            assert (row["history_item_id"], row["item_id"]) == ([int(item) for item in past], int(target))
+            assert row["history_item_title"] == [source[item]["title"] for item in past]
+            assert row["item_title"] == source[target]["title"]
+            assert row["history_item_sid"] == ["".join(published[item]) for item in past]
+            assert row["item_sid"] == "".join(published[target])
+    (info,) = (tmp_path / "minionerec/info").iterdir()
+    for line, item in zip(info.read_text().splitlines(), source, strict=True):
+        assert line.split("\t") == ["".join(published[item]), " ".join(source[item]["title"].split()), item]

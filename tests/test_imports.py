@@ -13,6 +13,18 @@ import yaml
 
 from tests.conftest import ROOT, STAGES
 
+EXPORT_FORMATS = (
+    "minionerec",
+    "lcrec",
+    "grid",
+    "alpaca",
+    "messages",
+    "prompt_completion",
+    "parquet",
+    "vocabulary",
+    "prefixes",
+)
+
 # From bottom to top; a module may import its own layer's earlier groups and everything below.
 LAYERS: list[list[str]] = [
     ["sid.errors"],
@@ -20,14 +32,9 @@ LAYERS: list[list[str]] = [
     ["sid.codes"],
     ["sid.equality"],
     ["sid.params", "sid.tokens", "sid.metadata", "sid.embeddings", "sid.prepared", "sid.metrics"],
-    [
-        "sid.items",
-        "sid.semantic_ids",
-        "sid.interactions",
-        "sid.neighbours",
-        "sid.clustering.distances",
-        "sid.quantizers.base",
-    ],
+    ["sid.items", "sid.semantic_ids", "sid.neighbours", "sid.clustering.distances", "sid.quantizers.base"],
+    ["sid.splitting", "sid.interaction_table", "sid.prompts", "sid.trie"],
+    ["sid.interactions", "sid.decoding"],
     ["sid.clustering.transport", "sid.clustering.sinkhorn", "sid.clustering.lloyd", "sid.quantizers.checkpoint"],
     ["sid.clustering.balanced", "sid.sft", "sid.collisions", "sid.quality"],
     ["sid.assignment", "sid.quantizers.residual", "sid.matching"],
@@ -40,8 +47,11 @@ LAYERS: list[list[str]] = [
     ["sid.quantizers.rqkmeans_plus"],
     ["sid.quantizers.methods"],
     ["sid.charts", "sid.words"],
-    ["sid.dedupe", "sid.report", "sid.export.jsonfiles"],
-    ["sid.export.index"],
+    ["sid.dedupe", "sid.report", "sid.export.source"],
+    ["sid.export.jsonfiles"],
+    ["sid.export.numbering", "sid.export.index"],
+    [f"sid.export.{name}" for name in EXPORT_FORMATS],
+    ["sid.export.formats"],
     ["sid.export.write"],
     ["sid.export"],
     ["stages.snapshot"],
@@ -58,6 +68,8 @@ KNOW_CODES_NOT_METHODS = (
     "sid.sft",
     "sid.report",
     "sid.export",
+    "sid.decoding",
+    "sid.trie",
 )
 PACKAGES = ("sid", "sid.clustering", "sid.quantizers", "stages")
 

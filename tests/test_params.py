@@ -80,6 +80,19 @@ def test_sections_are_frozen() -> None:
         ("dedupe", "reassign", "dedupe is 'reassign': must be a section of keys"),
         ("dedupe.max_suffix", 1, "dedupe.max_suffix is 1: must be greater than or equal to 2"),
         ("export.dataset", "a.b", "export.dataset is 'a.b': must match"),
+        ("export.split", "random", "export.split is 'random': must be 'leave_one_out' or 'temporal'"),
+        ("export.ratios", [0.8, 0.1], "export.ratios[2] is missing"),
+        ("export.ratios", [0.8, 0.1, 0.2], "export.ratios is [0.8, 0.1, 0.2]: must be shares of train (above 0)"),
+        ("export.ratios", [0, 0.5, 0.5], "export.ratios is [0, 0.5, 0.5]: must be shares of train (above 0)"),
+        ("export.ratios", [1.2, -0.1, -0.1], "export.ratios is [1.2, -0.1, -0.1]: must be shares"),
+        ("export.max_history", 0, "export.max_history is 0: must be greater than or equal to 1"),
+        ("export.min_history", 0, "export.min_history is 0: must be greater than or equal to 1"),
+        ("export.keep_longest_only", "no", "export.keep_longest_only is 'no': must be a valid boolean"),
+        ("export.tasks", ["sequence"], "export.tasks[0] is 'sequence': must be 'sid_history_to_sid', "),
+        ("export.tasks", ["title_to_sid"] * 2, "export.tasks is ['title_to_sid', 'title_to_sid']: must name each once"),
+        ("export.formats", ["csv"], "export.formats[0] is 'csv': must be 'index', 'minionerec', "),
+        ("export.formats", [], "export.formats is []: must have at least 1 entries"),
+        ("export.formats", "index", "export.formats is 'index': must be a list"),
     ],
 )
 def test_each_fault_is_one_line_that_names_the_key(tmp_path: Path, key: str, value: object, said: str) -> None:
@@ -87,6 +100,12 @@ def test_each_fault_is_one_line_that_names_the_key(tmp_path: Path, key: str, val
     assert len(found) == 1, found
     assert found[0].startswith(said)
     assert "\n" not in found[0]
+
+
+def test_a_history_can_be_as_short_as_it_must_be(tmp_path: Path) -> None:
+    found = problems(tmp_path, {"export.max_history": 3, "export.min_history": 4})
+    assert found == ("export.min_history is 4: must be at most max_history, which is 3",)
+    assert problems(tmp_path, {"export.max_history": 3, "export.min_history": 3}) == ()
 
 
 def test_missing_keys_and_sections(tmp_path: Path) -> None:

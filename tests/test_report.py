@@ -366,5 +366,5 @@ def test_the_report_without_metadata_and_with_append(finished: Project) -> None:
     assert collisions["mse_added"] is None
     assert collisions["moved"] == 0
     export = finished.report("export")
-    assert export["records"] == {"title_to_sid": {"all": 0}, "sid_to_title": {"all": 0}}
+    assert not any(export["records"].values())
     assert export["levels"] == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from sid.files import Outputs
-from tests.conftest import ENVIRONMENT, STAGES, Project, catalogue, make_project
+from stages.run import Stage, _run
+from tests.conftest import ENVIRONMENT, ROOT, STAGES, Project, catalogue, make_project
 
 
 def start(project: Project, stage: str) -> subprocess.Popen[str]:
@@ -191,6 +193,24 @@ def test_the_same_params_and_data_give_the_same_bytes(finished: Project) -> None
     before = finished.contents()
     finished.succeed()
     assert finished.contents() == before
+
+
+def test_a_second_interrupt_during_the_exit_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_again(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def body(stage: Stage) -> str:
+        stage.output("report").write_text("half")
+        raise KeyboardInterrupt
+
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Outputs, "__exit__", interrupted_again)
+    assert _run("prepare", body, {"report": tmp_path / "report.json"}) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
 
 
 def test_outputs_commit_together_and_clean_up(tmp_path: Path) -> None:

@@ -3,32 +3,95 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from sid.sft import Record
+
+# line separators to some readers, plain characters to JSON
+_SEPARATORS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def write_list(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
-    """Write a JSON list with one record a line; returns how many."""
-    return _write(path, "[]", (_dump(record) for record in records))
+class JsonLines:
+    """A file of one JSON object a line, or of a JSON list with one object a line.
+
+    Args:
+        brackets: '' for lines alone, '[]' for a list.
+    """
+
+    def __init__(self, path: Path, brackets: str = "") -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8", newline="\n")
+        self._brackets, self._count = brackets, 0
+        self._file.write(brackets[:1])
+
+    def add(self, entry: str) -> None:
+        """Write an entry that is JSON already."""
+        if self._brackets:
+            self._file.write(",\n" if self._count else "\n")
+        self._file.write(entry if self._brackets else entry + "\n")
+        self._count += 1
+
+    def close(self) -> int:
+        """End the file; returns how many entries it holds."""
+        self._file.write(f"\n{self._brackets[1]}\n" if self._brackets else "")
+        self._file.close()
+        return self._count
+
+
+class RecordFiles:
+    """Records of a format as JSON, a file a split; splits without a record have none.
+
+    Args:
+        view: what of a record the format's reader is given; the same keys for every record.
+        suffix: .jsonl for lines, .json for a list.
+    """
+
+    def __init__(self, folder: Path, suffix: str, view: Callable[[Record], Mapping[str, Any]]) -> None:
+        self._folder, self._suffix, self._view = folder, suffix, view
+        self._files: dict[str, JsonLines] = {}
+
+    def add(self, record: Record) -> None:
+        """Write a record to the file of its split."""
+        file = self._files.get(record.split)
+        if file is None:
+            path = self._folder / f"{record.split}{self._suffix}"
+            file = self._files[record.split] = JsonLines(path, "[]" if self._suffix == ".json" else "")
+        file.add(dumps(self._view(record)))
+
+    def close(self) -> None:
+        """End all files."""
+        for file in self._files.values():
+            file.close()
+
+    def names(self) -> dict[str, str]:
+        """Split -> file name, in the order in which splits came."""
+        return {split: f"{split}{self._suffix}" for split in self._files}
+
+
+def write_list(path: Path, entries: Iterable[Any]) -> int:
+    """Write a JSON list with one entry a line; returns how many."""
+    return _write(path, "[]", (dumps(entry) for entry in entries))
 
 
 def write_object(path: Path, entries: Iterable[tuple[str, Any]]) -> int:
     """Write a JSON object with one key a line; keys must differ. Returns how many."""
-    return _write(path, "{}", (f"{_dump(key)}: {_dump(value)}" for key, value in entries))
+    return _write(path, "{}", (f"{dumps(key)}: {dumps(value)}" for key, value in entries))
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def dumps(value: Any) -> str:
+    """JSON in one line, to every reader of lines."""
+    text = _encode(value)
+    for separator, escaped in _SEPARATORS.items():
+        if separator in text:
+            text = text.replace(separator, escaped)
+    return text
 
 
 def _write(path: Path, brackets: str, entries: Iterable[str]) -> int:
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(brackets[0])
-        for entry in entries:
-            file.write(",\n" if count else "\n")
-            file.write(entry)
-            count += 1
-        file.write("\n" + brackets[1] + "\n")
-    return count
+    file = JsonLines(path, brackets)
+    for entry in entries:
+        file.add(entry)
+    return file.close()

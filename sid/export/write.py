@@ -1,66 +1,113 @@
-"""The export stage's one call: every file of data/sft, and the count of what is in them."""
+"""The export stage's one call: a folder of files for each format, and the count of what is in them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from tqdm import tqdm
 
-from sid import sft
 from sid.errors import InputError
-from sid.export.index import write_index, write_items
-from sid.export.jsonfiles import write_list
-from sid.interactions import Split, read_splits
+from sid.export.formats import FORMATS
+from sid.export.source import Source
+from sid.interactions import Interactions, read_interactions
 from sid.params import Export, given
+from sid.prompts import Prompts
 from sid.semantic_ids import SemanticIds
+from sid.sft import records
+
+Counts = Counter[tuple[str, str]]
 
 
 def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Export) -> dict[str, Any]:
-    """Write `<dataset>.index.json`, `<dataset>.item.json` and the records of every task into an empty folder.
+    """Write the files of `wanted.formats` into an empty folder, each format into a folder of its name.
 
-    Records are JSON lists of {task, instruction, input, output}: `title_to_sid.json` and `sid_to_title.json` for
-    the items with a title; `sequence_<split>.json` for each split of `wanted.interactions`, with the user_id and
-    the next item's item_id.
+    Records of `wanted.tasks` are made once and handed to all formats of records as they come; formats of the
+    catalogue and of sequences are written one after another.
 
     Args:
         items: one row per Semantic ID, in the same order.
 
     Returns:
-        The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary`
-        (tokens of all levels), `records` per task and split, `skipped_interactions` per split.
+        The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary` (tokens
+        of all levels); `interactions` per split, `skipped_interactions` per reason (see `Interactions`), `users`
+        with an interaction in a split and `users_left_out`; `records` and `records_left_out` (for want of a title or
+        description) per task and split; per format `files` and `records` (entries or rows for what is no record);
+        `warnings` by reader.
 
     Raises:
-        InputError: prompts or interactions that can't be used; items that are not those of the Semantic IDs.
+        InputError: prompts or interactions that can't be used, items that are not those of the Semantic IDs, or
+            Semantic IDs that a format's reader can't read.
     """
-    if items["item_id"].to_list() != sids.item_ids.to_list():
+    if not items["item_id"].equals(sids.item_ids):
         raise InputError("the prepared items are not those of the Semantic IDs; run the pipeline from prepare on")
-    prompts = sft.Prompts.load(wanted.prompts)
-    texts = sids.texts()
-    sid_of = dict(zip(sids.item_ids.to_list(), texts, strict=True))
-    interactions = given(wanted.interactions)
-    splits: list[Split] = []
-    if interactions is not None:
-        splits = read_splits(interactions, sid_of, wanted.unknown_items)
+    prompts = Prompts.load(wanted.prompts)
+    path = given(wanted.interactions)
+    interactions = read_interactions(path, sids.item_ids, wanted) if path is not None else None
+    source = Source(wanted.dataset, sids, items, interactions)
+    warnings = [warning for name in wanted.formats for warning in FORMATS[name].warnings(source)]
+    for name in wanted.formats:
+        (folder / name).mkdir()
 
-    write_index(folder / f"{wanted.dataset}.index.json", sids)
-    write_items(folder / f"{wanted.dataset}.item.json", items)
-    titles = items["title"].to_list()
-    records: dict[str, dict[str, int]] = {}
-    for task in (sft.TITLE_TO_SID, sft.SID_TO_TITLE):
-        rows = sft.item_records(task, titles, texts, prompts, wanted.seed)
-        records[task] = {"all": write_list(folder / f"{task}.json", rows)}
-    if splits:
-        records[sft.SEQUENCE] = {}
-    for split in splits:
-        rows = sft.sequence_records(split.name, split.rows, sid_of, prompts, wanted.seed)
-        records[sft.SEQUENCE][split.name] = write_list(folder / f"{sft.SEQUENCE}_{split.name}.json", rows)
+    counts = Counter[str]()
+    for name in wanted.formats:
+        write = FORMATS[name].write
+        if write is not None:
+            counts[name] = write(folder / name, source)
+    made, left_out = _write_records(folder, source, prompts, wanted)
+    for name in wanted.formats:
+        if FORMATS[name].open is not None:
+            counts[name] = made.total()
     return {
         "dataset": wanted.dataset,
-        "items": len(texts),
-        "items_without_title": len(texts) - records[sft.TITLE_TO_SID]["all"],
+        "items": len(items),
+        "items_without_title": source.catalogue.titles.count(""),
         "levels": len(sids.code_sizes),
         "vocabulary": sum(sids.code_sizes),
-        "records": records,
-        "skipped_interactions": {split.name: split.skipped for split in splits},
+        **_interaction_figures(interactions),
+        "records": _by_task(wanted.tasks, made),
+        "records_left_out": _by_task(wanted.tasks, left_out),
+        "formats": {
+            name: {"files": sum(path.is_file() for path in (folder / name).rglob("*")), "records": counts[name]}
+            for name in wanted.formats
+        },
+        "warnings": warnings,
+    }
+
+
+def _write_records(folder: Path, source: Source, prompts: Prompts, wanted: Export) -> tuple[Counts, Counts]:
+    """Write all records to all formats of records; returns counts by task and split of those made and left out."""
+    made, left_out = Counts(), Counts()
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(closing(opened(folder / name, source)))
+            for name in wanted.formats
+            if (opened := FORMATS[name].open) is not None
+        ]
+        stream = records(wanted.tasks, source.catalogue, source.interactions, prompts, wanted.seed, left_out)
+        for record in tqdm(stream, "export", unit="record", disable=None):
+            made[record.task, record.split] += 1
+            for writer in writers:
+                writer.add(record)
+    return made, left_out
+
+
+def _by_task(tasks: Sequence[str], counts: Counts) -> dict[str, dict[str, int]]:
+    by_task: dict[str, dict[str, int]] = {task: {} for task in tasks}
+    for (task, split), count in counts.items():
+        by_task[task][split] = count
+    return by_task
+
+
+def _interaction_figures(found: Interactions | None) -> dict[str, Any]:
+    splits = found.splits if found else ()
+    return {
+        "interactions": {split.name: len(split) for split in splits},
+        "skipped_interactions": found.skipped if found else {},
+        "users": len(found.user_ids) - found.users_left_out if found else 0,
+        "users_left_out": found.users_left_out if found else 0,
     }

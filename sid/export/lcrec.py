@@ -1,0 +1,67 @@
+"""The files of LC-Rec and LETTER: index, items, and every user's whole sequence, which they split themselves.
+
+Source of each fact: data.py of zhengbw0324/LC-Rec and of HonghuiBao2000/LETTER.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from sid.export.index import write_index, write_items
+from sid.export.jsonfiles import write_object
+from sid.export.numbering import numbers
+from sid.export.source import Format, Source
+
+_SHORTEST = 3
+"""Items a user must have: they take the last for test, the one before for validation, and train on the rest."""
+
+
+def _write(folder: Path, source: Source) -> int:
+    keys = numbers(folder, source)
+    write_index(folder / f"{source.dataset}.index.json", map(str, keys), source.sids)
+    titles = source.items["title"].fill_null("").to_list()
+    write_items(folder / f"{source.dataset}.item.json", map(str, keys), titles, source.items)
+    if source.interactions is None:
+        return 0
+    return write_object(folder / f"{source.dataset}.inter.json", _sequences(keys, source))
+
+
+def _sequences(keys: list[int], source: Source) -> Iterator[tuple[str, list[int]]]:
+    assert source.interactions is not None
+    found = source.interactions.sequences
+    for user_id, (start, stop) in zip(
+        source.interactions.user_ids.to_list(), pairwise(found.offsets.tolist()), strict=True
+    ):
+        if stop - start >= _SHORTEST:
+            yield user_id, [keys[item] for item in found.items[start:stop].tolist()]
+
+
+def _warnings(source: Source) -> list[str]:
+    found = []
+    if source.uneven:
+        found.append(
+            "Semantic IDs are of uneven length: LC-Rec and LETTER allow the end only after the last level when they "
+            "decode, and so can't write the shorter ones"
+        )
+    interactions = source.interactions
+    if interactions is None:
+        return [*found, "no interactions: LC-Rec and LETTER open an inter.json too"]
+    if not interactions.held_out_last:
+        found.append(
+            "LC-Rec and LETTER hold out each user's last two items themselves: the splits of the other formats are not "
+            "theirs, and what is held out there is trained on here"
+        )
+    short = int((np.diff(interactions.sequences.offsets) < _SHORTEST).sum())
+    if short:
+        found.append(
+            f"{short:,} users with fewer than {_SHORTEST} items: left out of inter.json, where LC-Rec and LETTER need "
+            "one to train on and two to hold out"
+        )
+    return found
+
+
+FORMAT = Format(write=_write, warnings=_warnings)

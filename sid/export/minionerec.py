@@ -1,0 +1,108 @@
+"""The folder that MiniOneRec's sft.py, rl.py and evaluate.py open, as its convert_dataset.py makes it.
+
+Source of each fact: data.py, sft.py, rl.py, evaluate.py and convert_dataset.py of AkaliKong/MiniOneRec.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from sid.export.index import write_index, write_items
+from sid.export.numbering import numbers
+from sid.export.source import Format, Source
+from sid.interactions import SPLITS, Split
+from sid.readers import LEVELS_READ, too_many_levels
+
+COLUMNS = (
+    "user_id",
+    "history_item_title",
+    "item_title",
+    "history_item_id",
+    "item_id",
+    "history_item_sid",
+    "item_sid",
+)
+# its shell scripts look for this ending
+_NAME = "{dataset}_5_2016-10-2018-11"
+# what pandas.read_csv takes for a missing value
+_MISSING_TO_PANDAS = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+        *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    )
+)
+
+
+def _write(folder: Path, source: Source) -> int:
+    keys = numbers(folder, source)
+    titles = [title or f"Item_{key}" for key, title in zip(keys, source.catalogue.titles, strict=True)]
+    write_index(folder / f"{source.dataset}.index.json", map(str, keys), source.sids)
+    write_items(folder / f"{source.dataset}.item.json", map(str, keys), titles, source.items)
+    name = _NAME.format(dataset=source.dataset)
+    _write_info(_folder(folder, "info") / f"{name}.txt", keys, titles, source)
+    rows = 0
+    for split in source.interactions.splits if source.interactions else ():
+        if len(split):
+            _write_split(_folder(folder, split.name) / f"{name}.csv", keys, titles, source, split)
+            rows += len(split)
+    return rows
+
+
+def _folder(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def _write_info(path: Path, keys: Sequence[int], titles: Sequence[str], source: Source) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for key, title, sid in zip(keys, titles, source.catalogue.texts, strict=True):
+            file.write(f"{sid}\t{' '.join(title.split())}\t{key}\n")
+
+
+def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source: Source, split: Split) -> None:
+    assert source.interactions is not None
+    user_ids, texts = source.interactions.user_ids.to_list(), source.catalogue.texts
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # with every text quoted, a carriage return in a title ends no line
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerow(COLUMNS)
+        for user, history, item in split.rows():
+            writer.writerow(
+                (
+                    f"A{user_ids[user]}",
+                    repr([titles[earlier] for earlier in history]),
+                    titles[item],
+                    repr([keys[earlier] for earlier in history]),
+                    keys[item],
+                    repr([texts[earlier] for earlier in history]),
+                    texts[item],
+                )
+            )
+
+
+def _warnings(source: Source) -> list[str]:
+    levels = len(source.sids.code_sizes)
+    found = [too_many_levels(levels)] if levels > LEVELS_READ else []
+    if levels < LEVELS_READ or (levels == LEVELS_READ and source.uneven):
+        found.append(
+            f"Semantic IDs have fewer than {LEVELS_READ} tokens: MiniOneRec leaves such items out of three of its five "
+            "fine-tuning tasks"
+        )
+    if source.sharing:
+        found.append(
+            f"{source.sharing:,} items share a Semantic ID: MiniOneRec keeps one title for each Semantic ID, and "
+            "counts a hit for any of its items"
+        )
+    missing = sum(title in _MISSING_TO_PANDAS for title in source.catalogue.titles if title)
+    if missing:
+        found.append(f"{missing:,} titles such as NA or null: MiniOneRec reads them by pandas, as missing")
+    there = {split.name for split in source.interactions.splits if len(split)} if source.interactions else set()
+    absent = [name for name in SPLITS if name not in there]
+    if absent:
+        found.append(f"no interactions for {', '.join(absent)}: MiniOneRec opens a CSV file of each split")
+    return found
+
+
+FORMAT = Format(write=_write, warnings=_warnings)

@@ -1,0 +1,90 @@
+"""What every export format works from, and what a format is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from sid.codes import NO_TOKEN
+from sid.interactions import Interactions
+from sid.semantic_ids import SemanticIds
+from sid.sft import Catalogue, Record
+from sid.trie import Trie
+
+
+@dataclass(frozen=True)
+class Source:
+    """A catalogue with its Semantic IDs, and its interactions if there are any.
+
+    Attributes:
+        dataset: what files are called.
+        items: N rows in the order of the Semantic IDs: item_id and metadata.FIELDS, all text, null where unknown.
+    """
+
+    dataset: str
+    sids: SemanticIds
+    items: pl.DataFrame
+    interactions: Interactions | None
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What records say of items. A title of nothing but whitespace is none."""
+        titles = self.items["title"].fill_null("").to_list()
+        return Catalogue(
+            self.sids.item_ids.to_list(),
+            self.sids.texts(),
+            [title if title.strip() else "" for title in titles],
+            self.items["description"],
+        )
+
+    @cached_property
+    def trie(self) -> Trie:
+        """The Semantic IDs in sorted order."""
+        return Trie.of(self.sids)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether some Semantic IDs lack the last level."""
+        return bool((self.sids.codes[:, -1] == NO_TOKEN).any())
+
+    @property
+    def sharing(self) -> int:
+        """How many items have a Semantic ID that is another's too."""
+        counts = np.diff(self.trie.offsets)
+        return int(counts[counts > 1].sum())
+
+
+class RecordWriter(Protocol):
+    """A record format at work: takes records one by one, and is closed once."""
+
+    def add(self, record: Record) -> None:
+        """Write a record to the file of its split."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+def _nothing(source: Source) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Format:
+    """One entry of `export.formats`. It has `write`, or `open` if its files are made of records.
+
+    Attributes:
+        write: writes the format's files into its empty folder; returns how many entries or rows they hold.
+        open: the same for formats of records.
+        warnings: what its readers would lose, one line each, naming the reader; raises InputError where they can't
+            read this catalogue at all. Asked before anything is written.
+    """
+
+    write: Callable[[Path, Source], int] | None = None
+    open: Callable[[Path, Source], RecordWriter] | None = None
+    warnings: Callable[[Source], list[str]] = _nothing

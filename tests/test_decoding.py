@@ -1,0 +1,270 @@
+"""Constrained decoding and the way back to items, with real tokenizers and tiny random models."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models
+
+from sid import tokens
+from sid.decoding import item_lookup, prefix_allowed_tokens
+from sid.errors import InputError
+from sid.semantic_ids import SemanticIds
+from sid.trie import Trie
+from tests.tiny import bytes_tokenizer, causal
+
+PROMPTS = ["Which comes next? <a_1><b_2><c_3>, <a_4>\n", "A", "ends with <a_1><b_2><c_3>", "ends with <a_1><b_2>"]
+
+
+def catalogue(rows: int, sizes: tuple[int, ...] = (64, 64, 64), seed: int = 0) -> SemanticIds:
+    """Distinct random codes."""
+    flat = np.random.default_rng(seed).choice(int(np.prod(sizes)), size=rows, replace=False)
+    codes = np.stack(np.unravel_index(flat, sizes), axis=1).astype(np.int32)
+    return SemanticIds(pl.Series("item_id", [f"sku-{row}" for row in range(rows)]), codes, sizes)
+
+
+def uneven() -> SemanticIds:
+    """Two items with one SID, a SID that is the start of longer ones, and one alone."""
+    codes = np.array([[1, 2, -1], [1, 2, 0], [1, 2, 3], [0, 5, -1], [1, 2, 3], [3, 0, 1]], np.int32)
+    return SemanticIds(pl.Series("item_id", [*"abcdef"]), codes, (4, 6, 4))
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[SemanticIds, Any]:
+    sids = catalogue(10_000)
+    return sids, bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+
+
+def test_every_new_token_is_one_id_and_semantic_ids_come_back(large: tuple[SemanticIds, Any]) -> None:
+    sids, tokenizer = large
+    before = 256 + 2
+    ids = tokenizer(tokens.vocabulary(sids.code_sizes))["input_ids"]
+    assert ids == [[before + place] for place in range(sum(sids.code_sizes))]
+    for text in sids.texts()[:500]:
+        encoded = tokenizer.encode(text, add_special_tokens=False)
+        assert len(encoded) == 3
+        assert tokenizer.decode(encoded) == text
+    mixed = f"Titel: {sids.texts()[0]}, {sids.texts()[1]}🌹\n"
+    assert tokenizer.decode(tokenizer.encode(mixed)) == mixed
+
+
+def test_beams_are_different_and_all_exist(large: tuple[SemanticIds, Any]) -> None:
+    """Prompts of several lengths, padded on the left, some ending with (part of) a Semantic ID."""
+    sids, tokenizer = large
+    model = causal(len(tokenizer))
+    allowed = prefix_allowed_tokens(tokenizer, sids)
+    lookup = item_lookup(sids, tokenizer)
+    beams, there = 20, set(sids.texts())
+    for prompts in (PROMPTS, PROMPTS[1:2], PROMPTS[2:3]):
+        inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+        inputs.pop("token_type_ids", None)
+        out = model.generate(
+            **inputs,
+            prefix_allowed_tokens_fn=allowed,
+            num_beams=beams,
+            num_return_sequences=beams,
+            max_new_tokens=allowed.max_new_tokens,
+            do_sample=False,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        new = out[:, inputs["input_ids"].shape[1] :]
+        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+        assert set(texts) <= there
+        for start in range(0, len(texts), beams):
+            assert len(set(texts[start : start + beams])) == beams
+        assert (new[:, 3] == tokenizer.eos_token_id).all()
+        for row, text in zip(new, texts, strict=True):
+            (item,) = lookup.of_ids(row)
+            assert lookup.of_text(text) == [item]
+            assert sids.texts()[int(item.removeprefix("sku-"))] == text
+
+
+def test_an_encoder_and_decoder_generates_only_what_exists() -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = transformers.T5ForConditionalGeneration(config).eval()
+    allowed = prefix_allowed_tokens(tokenizer, sids)
+    inputs = tokenizer(["<a_1><b_2>", "x"], return_tensors="pt", padding=True)
+    inputs.pop("token_type_ids", None)
+    out = model.generate(
+        **inputs,
+        prefix_allowed_tokens_fn=allowed,
+        num_beams=5,
+        num_return_sequences=5,
+        max_new_tokens=allowed.max_new_tokens,
+    )
+    texts = tokenizer.batch_decode(out, skip_special_tokens=True)
+    assert set(texts[:5]) == set(texts[5:]) == set(sids.texts())  # all five there are
+
+
+def test_greedy_batches_pad_what_has_ended() -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    model = causal(len(tokenizer))
+    inputs = tokenizer(["a", "bcd <a_1><b_2>\n", "e"], return_tensors="pt", padding=True)
+    inputs.pop("token_type_ids", None)
+    allowed = prefix_allowed_tokens(tokenizer, sids)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        out = model.generate(
+            **inputs,
+            prefix_allowed_tokens_fn=allowed,
+            do_sample=True,
+            max_new_tokens=8,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        new = out[:, inputs["input_ids"].shape[1] :]
+        assert set(tokenizer.batch_decode(new, skip_special_tokens=True)) <= set(sids.texts())
+
+
+class Walk:
+    """`generate` in small: steps through all sequences there can be, as many rows at each step as beam search has."""
+
+    def __init__(self, allowed: Any, tokenizer: Any, rows: int) -> None:
+        self.allowed, self.tokenizer, self.rows = allowed, tokenizer, rows
+
+    def everything(self, prompt: str) -> set[str]:
+        """All texts that can follow a prompt, step by step over all beams at once."""
+        start = self.tokenizer.encode(prompt, add_special_tokens=False)
+        beams, ended = [start], set()
+        while beams:
+            assert len(beams[0]) - len(start) <= self.allowed.max_new_tokens
+            rows = list(itertools.islice(itertools.cycle(beams), self.rows))
+            following = [(beam, self.allowed(0, np.array(beam))) for beam in rows]
+            following, beams = following[: len(beams)], []
+            for beam, ids in following:
+                for single in ids:
+                    if single == self.tokenizer.eos_token_id:
+                        ended.add(self.tokenizer.decode(beam[len(start) :]))
+                    else:
+                        beams.append([*beam, single])
+        return ended
+
+
+@pytest.mark.parametrize("sids", [uneven(), catalogue(200, (5, 6, 9)), catalogue(30, (31,)), catalogue(64, (4, 4, 4))])
+def test_exactly_what_exists_can_be_written_after_any_prompt(sids: SemanticIds) -> None:
+    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    walk = Walk(prefix_allowed_tokens(tokenizer, sids), tokenizer, len(sids.codes))
+    texts = sids.texts()
+    for prompt in [
+        "x",
+        "",
+        texts[0],
+        texts[0],
+        texts[0] + ",",
+        texts[0] + ",,",
+        "xyz" + texts[-1] + texts[0],
+        "<a_1>",
+        "x" + texts[0],
+        "xx",
+        "xxx",
+        "a" * 9,
+    ]:
+        assert walk.everything(prompt) == set(texts), prompt
+
+
+def test_several_items_a_semantic_id_and_shorter_ones() -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    lookup = item_lookup(sids, tokenizer)
+    expected = {
+        "<a_1><b_2><c_3>": ["c", "e"],
+        "<a_1><b_2>": ["a"],
+        "<a_1><b_2><c_0>": ["b"],
+        "<a_0><b_5>": ["d"],
+        "<a_1>": [],
+        "<a_1><b_2><c_1>": [],
+        "<b_2>": [],
+        "<a_0><b_5><c_0>": [],
+        "<a_9><b_5>": [],
+        "nothing": [],
+        "": [],
+    }
+    for text, items in expected.items():
+        assert lookup.of_text(text) == items
+        assert lookup.of_text(f"Item <a_0><b_5>: {text}</s><pad>") == (items or (["d"] if "<" not in text else []))
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert lookup.of_ids(ids) == items
+        assert lookup.of_ids(np.array([*ids, tokenizer.eos_token_id, tokenizer.pad_token_id])) == items
+    assert lookup.of_ids(tokenizer.encode("<a_0><b_5><a_1><b_2>")) == ["a"]
+    with pytest.raises(InputError, match="needs the tokenizer"):
+        item_lookup(sids).of_ids([1])
+
+
+def test_a_tokenizer_without_the_tokens_is_refused() -> None:
+    sids = catalogue(10, (4, 4))
+    vocabulary = tokens.vocabulary(sids.code_sizes)
+    with pytest.raises(InputError, match=r"of \d tokens are not one token each \(<a_0>.*new_tokens.json") as caught:
+        prefix_allowed_tokens(bytes_tokenizer([]), sids)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(InputError, match=r"1 of \d tokens are not one token each \(<b_3>\)"):
+        prefix_allowed_tokens(bytes_tokenizer(vocabulary[:-1]), sids)
+    words = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"[UNK]": 0, "</s>": 1}, unk_token="[UNK]")),
+        unk_token="[UNK]",
+        eos_token="</s>",
+    )
+    with pytest.raises(InputError, match="are not one token each"):
+        item_lookup(sids, words)
+    endless = bytes_tokenizer(vocabulary)
+    endless.eos_token = None
+    with pytest.raises(InputError, match="has no eos_token_id"):
+        prefix_allowed_tokens(endless, sids)
+    assert prefix_allowed_tokens(endless, sids, eos_token_id=7)(0, np.array([1])) != [7]
+
+
+def test_the_trie_is_saved_and_loaded(tmp_path: Path) -> None:
+    trie = Trie.of(uneven())
+    trie.save(tmp_path / "x.trie.parquet")
+    found = Trie.load(tmp_path / "x.trie.parquet")
+    assert (found.codes == trie.codes).all()
+    assert found.code_sizes == trie.code_sizes
+    assert found.item_ids.to_list() == ["d", "a", "b", "c", "e", "f"]
+    assert found.children([1, 2]).tolist() == [-1, 0, 3]
+    assert found.children([]).tolist() == [0, 1, 3]
+    assert [found.children(prefix).tolist() for prefix in ([2], [1, 2, 3], [9, 9], [1, 2, 3, 4])] == [[]] * 4
+    rows = pl.read_parquet(tmp_path / "x.trie.parquet")
+    assert rows["sid"].to_list() == [tokens.sid_text(codes) for codes in trie.codes.tolist()]
+
+
+@pytest.mark.parametrize("content", [b"no", None])
+def test_no_trie_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.parquet"
+    if content is None:
+        uneven().save(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x.parquet: (can't be read as Parquet|holds no trie)"):
+        Trie.load(path)
+
+
+def test_children_are_those_of_a_plain_search() -> None:
+    sids = catalogue(500, (6, 7, 8, 9), seed=3)
+    trie = Trie.of(sids)
+    rows = [tuple(row) for row in sids.codes.tolist()]
+    prefixes = {row[:length] for row in rows for length in range(5)} | {(5, 6, 7), (0, 0), (6,)}
+    for prefix in prefixes:
+        below = [row for row in rows if row[: len(prefix)] == prefix and len(row) > len(prefix)]
+        following = sorted({row[len(prefix)] for row in below})
+        assert trie.children(prefix).tolist() == following
