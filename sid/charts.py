@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from sid.codes import Codes
+from sid.errors import InputError
 from sid.metrics import code_counts
 
 Figure = dict[str, Any]
@@ -91,6 +93,21 @@ def groups(before: Mapping[int, int], after: Mapping[int, int]) -> Figure:
             "yaxis": _axis("Semantic IDs", rangemode="tozero"),
         },
     }
+
+
+def read_curve(path: Path) -> pl.DataFrame:
+    """The training curve as the train stage wrote it.
+
+    Raises:
+        InputError: no CSV, or without `step` or `mse`.
+    """
+    try:
+        curve = pl.read_csv(path, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path}: can't be read as CSV, run the train stage ({error})") from None
+    if not {"step", "mse"} <= set(curve.columns):
+        raise InputError(f"{path}: has columns {', '.join(curve.columns)}, must have step and mse; run the train stage")
+    return curve
 
 
 def curves(curve: pl.DataFrame) -> dict[str, Figure]:

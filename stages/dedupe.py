@@ -2,9 +2,7 @@
 
 import sys
 
-import polars as pl
-
-from sid import dedupe, report
+from sid import charts, dedupe, report
 from sid.codes import load_codes
 from sid.files import read_json, write_csv, write_json
 from sid.interactions import item_counts
@@ -19,7 +17,8 @@ def main(stage: Stage) -> str:
     """Vectors, items, quantizer, codes, figures of index and train -> sids, report, page, usage, groups."""
     vectors, items = load_vectors(stage.input("vectors")), load_items(stage.input("items"))
     codes = load_codes(stage.input("codes"))
-    index = read_json(stage.input("index"))
+    index, train = read_json(stage.input("index")), read_json(stage.input("train"))
+    curve = charts.read_curve(stage.input("curve"))
     params = stage.params
     interactions = given(params.export.interactions)
     done = dedupe.dedupe(
@@ -37,8 +36,7 @@ def main(stage: Stage) -> str:
     usage, groups = dedupe.usage_rows(done.codes, done.code_sizes), dedupe.group_rows(codes, done.codes)
     write_csv(stage.output("usage"), ("level", "rank", "code", "items"), usage)
     write_csv(stage.output("groups"), ("when", "size", "groups"), groups)
-    reports = {"collisions": done.figures, "index": index, "train": read_json(stage.input("train"))}
-    curve = pl.read_csv(stage.input("curve"), infer_schema_length=None)
+    reports = {"collisions": done.figures, "index": index, "train": train}
     page = report.page(sids, codes, items, done.near, reports, curve)
     stage.output("page").write_text(page, encoding="utf-8")
     for warning in done.figures["warnings"]:
