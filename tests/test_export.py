@@ -389,6 +389,11 @@ def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> N
     assert "3 titles such as NA or null: MiniOneRec reads them by pandas, as missing" in figures["warnings"]
 
 
+def test_no_records_are_warned_of(tmp_path: Path) -> None:
+    figures = export(tmp_path, *shop(), tasks=[], formats=["messages", "tokens", "alpaca"])
+    assert figures["warnings"] == ["no record of any task: messages, alpaca hold nothing to train on"]
+
+
 def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> None:
     figures = export(tmp_path, *shop())
     assert [text.split(":")[1].split()[0] for text in figures["warnings"]] == ["MiniOneRec", "LC-Rec"]
