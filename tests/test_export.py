@@ -260,6 +260,14 @@ def test_formats_of_records_say_the_same(everything: tuple[Path, dict[str, Any]]
                 assert row[key] == record[key] == chat[key] == pair[key]
 
 
+def test_no_reader_of_lines_is_misled(everything: tuple[Path, dict[str, Any]]) -> None:
+    """str.splitlines and its kin in other languages end lines at more characters than JSON knows."""
+    files = [path for path in everything[0].rglob("*") if path.suffix in (".json", ".jsonl")]
+    for path in files:
+        text = path.read_bytes().decode("utf-8")
+        assert text.splitlines() == text.removesuffix("\n").split("\n"), path
+
+
 def test_item_tasks_hold_nasty_titles_in_train_alone(everything: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = everything
     texts = shop()[0].texts()
