@@ -305,6 +305,15 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "dedupe.max_suffix is 2",
     ),
     ("interactions missing", "export", key("export__interactions", "no"), "no: no such folder or file"),
+    (
+        "table with a bad time",
+        "export",
+        lambda p: (
+            p.path("log.csv").write_text("user_id,item_id,timestamp\nu,1,2026-01-31\nu,2,soon\n"),
+            p.params(export__interactions="log.csv"),
+        )[1],
+        "log.csv: row 1 has timestamp 'soon', must be a finite number, or ISO 8601 text",
+    ),
     ("folder without splits", "export", key("export__interactions", "data"), "data: has no train.inter"),
     (
         "unknown item",

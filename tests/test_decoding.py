@@ -184,6 +184,18 @@ def test_exactly_what_exists_can_be_written_after_any_prompt(sids: SemanticIds) 
         assert walk.everything(prompt) == set(texts), prompt
 
 
+def test_prompts_may_go_on_from_what_was_written() -> None:
+    sids = catalogue(64, (4, 4, 4))
+    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    walk = Walk(prefix_allowed_tokens(tokenizer, sids), tokenizer, len(sids.codes))
+    texts = sids.texts()
+    for separator in ("", ",", ", "):
+        prompt = "x"
+        for text in texts[:4]:
+            assert walk.everything(prompt) == set(texts)
+            prompt += text + separator
+
+
 def test_several_items_a_semantic_id_and_shorter_ones() -> None:
     sids = uneven()
     tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
@@ -234,6 +246,20 @@ def test_a_tokenizer_without_the_tokens_is_refused() -> None:
     assert prefix_allowed_tokens(endless, sids, eos_token_id=7)(0, np.array([1])) != [7]
 
 
+class Merging:
+    """A tokenizer that knows each token alone, and reads them joined as something else."""
+
+    eos_token_id, unk_token_id = 0, None
+
+    def __call__(self, text: list[str], *, add_special_tokens: bool) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[hash(part)] if part.count("<") == 1 else [1, 2, 3] for part in text]}
+
+
+def test_a_tokenizer_that_reads_joined_tokens_otherwise_is_refused() -> None:
+    with pytest.raises(InputError, match=r"does not read <a_\d><b_\d> as its 2 tokens"):
+        prefix_allowed_tokens(Merging(), catalogue(10, (4, 4)))
+
+
 def test_the_trie_is_saved_and_loaded(tmp_path: Path) -> None:
     trie = Trie.of(uneven())
     trie.save(tmp_path / "x.trie.parquet")
@@ -268,3 +294,7 @@ def test_children_are_those_of_a_plain_search() -> None:
         below = [row for row in rows if row[: len(prefix)] == prefix and len(row) > len(prefix)]
         following = sorted({row[len(prefix)] for row in below})
         assert trie.children(prefix).tolist() == following
+    for prefix in {row[:3] for row in rows}:
+        for code in range(9):
+            found = trie.items([*prefix, code])
+            assert found == [f"sku-{place}" for place, row in enumerate(rows) if row == (*prefix, code)]

@@ -260,6 +260,14 @@ def test_formats_of_records_say_the_same(everything: tuple[Path, dict[str, Any]]
                 assert row[key] == record[key] == chat[key] == pair[key]
 
 
+def test_no_reader_of_lines_is_misled(everything: tuple[Path, dict[str, Any]]) -> None:
+    """str.splitlines and its kin in other languages end lines at more characters than JSON knows."""
+    files = [path for path in everything[0].rglob("*") if path.suffix in (".json", ".jsonl")]
+    for path in files:
+        text = path.read_bytes().decode("utf-8")
+        assert text.splitlines() == text.removesuffix("\n").split("\n"), path
+
+
 def test_item_tasks_hold_nasty_titles_in_train_alone(everything: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = everything
     texts = shop()[0].texts()
@@ -387,6 +395,11 @@ def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> N
     figures = export(tmp_path / "sft", sids, items, interactions=inter(tmp_path / "inter", train=rows))
     assert pd.isna([row["item_title"] for row in read_csv(tmp_path / "sft", "train")]).all()
     assert "3 titles such as NA or null: MiniOneRec reads them by pandas, as missing" in figures["warnings"]
+
+
+def test_no_records_are_warned_of(tmp_path: Path) -> None:
+    figures = export(tmp_path, *shop(), tasks=[], formats=["messages", "tokens", "alpaca"])
+    assert figures["warnings"] == ["no record of any task: messages, alpaca hold nothing to train on"]
 
 
 def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> None:

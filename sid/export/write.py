@@ -59,9 +59,10 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
         if write is not None:
             counts[name] = write(folder / name, source)
     made, left_out = _write_records(folder, source, prompts, wanted)
-    for name in wanted.formats:
-        if FORMATS[name].open is not None:
-            counts[name] = made.total()
+    of_records = [name for name in wanted.formats if FORMATS[name].open is not None]
+    counts.update(dict.fromkeys(of_records, made.total()))
+    if of_records and not made:
+        warnings.append(f"no record of any task: {', '.join(of_records)} hold nothing to train on")
     return {
         "dataset": wanted.dataset,
         "items": len(items),
