@@ -54,7 +54,7 @@ def dedupe(
 
     Returns:
         The new codes and the figures of reports/collisions.json:
-        `strategy`, `items`;
+        `strategy`, `max_items_per_sid` (how many it lets share, 1 for all but reassign), `items`;
         `moved`: items whose codes changed at a level that they had, `moved_share`, and `moved_by_level`: at which
         level first (a suffix is no move);
         `mse_added` and `mse_added_share` of the mse before (None without a model);
@@ -86,6 +86,7 @@ def dedupe(
     recall_after = recall if model is None or not moved.any() else quality.recall(model, near, after)
     figures = {
         "strategy": wanted.strategy,
+        "max_items_per_sid": wanted.max_items_per_sid if wanted.strategy == "reassign" else 1,
         "items": len(codes),
         "moved": int(moved.sum()),
         "moved_share": round6(float(moved.mean())),

@@ -104,6 +104,14 @@ def verdict(reports: Reports) -> dict[str, Any]:
     points = []
     if left == 0:
         points.append(("good", "Every item has a Semantic ID of its own."))
+    elif after["largest_group"] <= (allowed := reports["collisions"]["max_items_per_sid"]):
+        points.append(
+            (
+                "fair",
+                f"Up to {allowed} items share a Semantic ID, as dedupe.max_items_per_sid allows, and a recommender "
+                "can't tell those apart.",
+            )
+        )
     elif left <= 0.01:
         points.append(("fair", "A few items still share a Semantic ID, and a recommender can't tell those apart."))
     else:

@@ -253,9 +253,19 @@ def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.M
 )
 def test_the_verdict(left: float, recall: float | None, perplexity: float, r2: float, grade: str) -> None:
     level = {"size": 256, "perplexity": perplexity}
-    after = {"collision_rate": left, "recall_at_10": recall, "recall_at_10_random": 0.001, "levels": {"level_1": level}}
-    reports = {"collisions": {"after": after, "items": 5000}, "index": {"r2": r2, "levels": {"level_1": level}}}
+    after = {
+        "collision_rate": left,
+        "largest_group": 2 if left else 1,
+        "recall_at_10": recall,
+        "recall_at_10_random": 0.001,
+        "levels": {"level_1": level},
+    }
+    collisions = {"after": after, "items": 5000, "max_items_per_sid": 1}
+    reports = {"collisions": collisions, "index": {"r2": r2, "levels": {"level_1": level}}}
     assert report.verdict(reports)["grade"] == grade
+    collisions["max_items_per_sid"] = 2
+    if left > 0.01:
+        assert report.verdict(reports)["grade"] == "fair"
 
 
 def test_every_figure_is_defined(finished: Project) -> None:
