@@ -9,6 +9,10 @@ LOCK := $(shell cat pyproject.toml requirements.txt requirements-dev.txt | cksum
 READY := $(VENV)/.ready-$(LOCK)
 READY_DEV := $(VENV)/.ready-dev-$(LOCK)
 
+# the browser test's; only root can install it
+CHROMIUM := { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get -qq update && \
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core > /dev/null; }
+
 # DVC runs `python` of the PATH
 export PATH := $(BIN):$(PATH)
 
@@ -60,4 +64,6 @@ $(READY):
 $(READY_DEV): $(READY)
 	@echo "Installing test tools into $(VENV) ..."
 	@$(BIN)/python -m pip install -q -r requirements-dev.txt
+	@command -v chromium > /dev/null || $(CHROMIUM) || \
+	  echo "make: no Chromium, the report's browser test will skip; install your system's package chromium" >&2
 	@touch $@

@@ -1,11 +1,13 @@
 """Run the suites, each contender in a process of its own, and write bench/RESULTS.md.
 
-python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe] [export]
+python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe] [metrics]
+                [export]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -24,7 +26,8 @@ from bench.contenders import mixture
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
-SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", "dedupe", "export")
+TABLES = ("dedupe", "metrics", "export")  # modules with a `section`
+SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", *TABLES)
 Contender = tuple[str, str, dict[str, Any], int]  # what to call it, its name, changes to the job, runs
 
 
@@ -194,16 +197,10 @@ def main() -> None:
         rows = np.load(wanted.data) if wanted.data else mixture(3686, 384)
         parts.append(rqvae.sections(rows, wanted.robust))
         print(parts[-1], flush=True)
-    if not wanted.suite or "dedupe" in wanted.suite:
-        from bench import dedupe
-
-        parts.append(dedupe.section())
-        print(parts[-1], flush=True)
-    if not wanted.suite or "export" in wanted.suite:
-        from bench import export
-
-        parts.append(export.section())
-        print(parts[-1], flush=True)
+    for name in TABLES:
+        if not wanted.suite or name in wanted.suite:
+            parts.append(importlib.import_module(f"bench.{name}").section())
+            print(parts[-1], flush=True)
     if not wanted.suite:
         (ROOT / "bench" / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
 

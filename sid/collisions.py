@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.codes import NO_TOKEN, Codes, Vectors
+from sid.codes import NO_TOKEN, Codes
 from sid.errors import InputError
-from sid.files import round6
 from sid.metrics import prefix_ids
 
 Rows = NDArray[np.int64]
@@ -65,33 +64,6 @@ class Groups:
         """The rows of every group of more than `size` rows, in key order."""
         for group in np.flatnonzero(self.sizes > size).tolist():
             yield self[group]
-
-
-def figures(codes: Codes, vectors: Vectors) -> dict[str, Any]:
-    """How far the codes tell items apart.
-
-    Args:
-        codes: (N, L).
-        vectors: (N, D), to tell groups of equal vectors, which no quantiser can part, from its own.
-
-    Returns:
-        `unique` SIDs, `collision_rate` (N - unique) / N, `items_in_collision`, `collision_groups`,
-        `groups_of_equal_vectors` (all rows of the group equal) and `groups_by_quantiser` (the others),
-        `largest_group`.
-    """
-    groups = Groups.of(prefix_ids(codes)[-1])
-    sizes = groups.sizes
-    shared = sizes[sizes > 1]
-    equal = sum(bool((vectors[rows] == vectors[rows[0]]).all()) for rows in groups.larger_than(1))
-    return {
-        "unique": len(sizes),
-        "collision_rate": round6((len(codes) - len(sizes)) / len(codes)),
-        "items_in_collision": int(shared.sum()),
-        "collision_groups": len(shared),
-        "groups_of_equal_vectors": equal,
-        "groups_by_quantiser": len(shared) - equal,
-        "largest_group": int(sizes.max()),
-    }
 
 
 def in_groups_above(codes: Codes, limit: int) -> NDArray[np.bool_]:

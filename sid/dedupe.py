@@ -6,21 +6,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sid import collisions, matching, metrics, quality, readers
+import numpy as np
+from numpy.typing import NDArray
+
+from sid import collisions, matching, metrics, neighbours, quality, readers
 from sid.codes import NO_TOKEN, Codes, Vectors, check_codes
 from sid.collisions import Rows
 from sid.files import round6
+from sid.neighbours import Neighbours
 from sid.params import Dedupe
 from sid.quantizers.base import Quantizer
 
 
 @dataclass(frozen=True)
 class Deduped:
-    """Codes after a strategy, the size of each of their levels, and the figures of before and after."""
+    """Codes after a strategy, the size of each of their levels, and the figures of before and after.
+
+    Attributes:
+        near: the nearest items in the input space, by which the figures were taken.
+    """
 
     codes: Codes
     code_sizes: tuple[int, ...]
     figures: dict[str, Any]
+    near: Neighbours
 
 
 def dedupe(
@@ -29,6 +38,8 @@ def dedupe(
     vectors: Vectors,
     wanted: Dedupe,
     quantizer: Callable[[], Quantizer],
+    recall: float | None = None,
+    interactions: NDArray[np.int64] | None = None,
 ) -> Deduped:
     """Tell colliding items apart.
 
@@ -38,42 +49,73 @@ def dedupe(
         vectors: (N, D) the vectors that were coded.
         wanted: the strategy and its bounds.
         quantizer: gives the model; called only by a strategy that needs it, since that loads torch.
+        recall: `recall_at_10` of the raw codes, which only the model can tell; None where it isn't known.
+        interactions: (N,) how often each item was interacted with; None where that isn't known.
 
     Returns:
-        The new codes and `strategy`, `items`, `moved` (items whose codes changed; a suffix is no move),
-        `moved_share`, `mse_added` and `mse_added_share` of the mse before (null where nothing moved for lack of
-        a model), and `before` and `after`: `collisions.figures` with `levels` as in reports/index.json.
+        The new codes and the figures of reports/collisions.json:
+        `strategy`, `items`;
+        `moved`: items whose codes changed at a level that they had, `moved_share`, and `moved_by_level`: at which
+        level first (a suffix is no move);
+        `mse_added` and `mse_added_share` of the mse before (None without a model);
+        `warnings`; `interactions` in all, or None;
+        `before` and `after`: `quality.collisions`, `recall_at_10`, `recall_at_10_random`, and `levels`.
 
     Raises:
         InputError: the strategy can't tell the items apart within the codes there are.
     """
     codes = check_codes(codes, code_sizes, "raw codes")
     sizes = tuple(code_sizes)
-    moved, added, share = 0, None, None
+    added, share = None, None
+    model: Quantizer | None = None
     if wanted.strategy in ("reassign", "sinkhorn"):
         if wanted.strategy == "reassign":
             collisions.check_capacity(len(codes), sizes, wanted.max_items_per_sid)
         model = quantizer()
         after = _moved(codes, vectors, wanted, model)
-        moved = int((codes != after).any(axis=1).sum())
         added, before = quality.error_added(model, vectors, codes, after)
         share = round6(added / before) if before > 0 else 0.0
         added = round6(added)
     else:
         after, size = _suffixed(codes, wanted)
         sizes = (*sizes, size) if size else sizes
+    changed = codes != after[:, : codes.shape[1]]  # (N, L)
+    moved = changed.any(axis=1)
+    first_level = np.bincount(changed[moved].argmax(axis=1), minlength=codes.shape[1])
+    near = neighbours.search(vectors)
+    recall_after = recall if model is None or not moved.any() else quality.recall(model, near, after)
     figures = {
         "strategy": wanted.strategy,
         "items": len(codes),
-        "moved": moved,
-        "moved_share": round6(moved / len(codes)),
+        "moved": int(moved.sum()),
+        "moved_share": round6(float(moved.mean())),
+        "moved_by_level": {f"level_{level}": count for level, count in enumerate(first_level.tolist(), 1)},
         "mse_added": added,
         "mse_added_share": share,
         "warnings": readers.warnings(len(sizes), bool((after[:, -1] == NO_TOKEN).any())),
-        "before": {**collisions.figures(codes, vectors), "levels": metrics.levels(codes, code_sizes)},
-        "after": {**collisions.figures(after, vectors), "levels": metrics.levels(after, sizes)},
+        "interactions": None if interactions is None else int(interactions.sum()),
+        "before": _state(codes, code_sizes, vectors, near, recall, interactions),
+        "after": _state(after, sizes, vectors, near, recall_after, interactions),
     }
-    return Deduped(after, sizes, figures)
+    return Deduped(after, sizes, figures, near)
+
+
+def _state(
+    codes: Codes,
+    code_sizes: Sequence[int],
+    vectors: Vectors,
+    near: Neighbours,
+    recall: float | None,
+    interactions: NDArray[np.int64] | None,
+) -> dict[str, Any]:
+    """The figures of the codes at one time."""
+    prefixes = metrics.prefix_ids(codes)
+    return {
+        **quality.collisions(prefixes[-1], vectors, interactions),
+        "recall_at_10": recall,
+        "recall_at_10_random": quality.recall_random(near, len(codes)),
+        "levels": quality.levels(codes, code_sizes, prefixes, near),
+    }
 
 
 @dataclass(frozen=True)
@@ -120,3 +162,12 @@ def usage_rows(codes: Codes, code_sizes: Sequence[int]) -> list[dict[str, int]]:
         for rank, code in enumerate((-counts).argsort(kind="stable").tolist(), 1):
             rows.append({"level": level + 1, "rank": rank, "code": code, "items": int(counts[code])})
     return rows
+
+
+def group_rows(before: Codes, after: Codes) -> list[dict[str, int | str]]:
+    """How many Semantic IDs have 1, 2, 3, ... items, before and after: when, size, groups."""
+    return [
+        {"when": when, "size": size, "groups": groups}
+        for when, codes in (("before", before), ("after", after))
+        for size, groups in metrics.group_sizes(metrics.prefix_ids(codes)[-1]).items()
+    ]

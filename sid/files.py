@@ -30,6 +30,10 @@ class Outputs:
 
     def __exit__(self, *_: object) -> None:
         """Remove whatever was not committed."""
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove whatever was not committed; harmless at any time, so that an interrupted exit can be made up for."""
         for partial in self._targets.values():
             _remove(partial)
 
@@ -74,6 +78,18 @@ NPY_ERRORS = (OSError, ValueError, EOFError, OverflowError, SyntaxError, tokeniz
 def round6(value: float) -> float:
     """A figure as reports hold it: six significant digits."""
     return float(f"{value:.6g}")
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote.
+
+    Raises:
+        InputError: no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is no JSON, run the stage that writes it ({error})") from None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from sid.codes import Vectors
 from sid.embeddings import Chunk, EmbeddingSource
+from sid.equality import first_equal, row_hashes
 from sid.errors import InputError, listed
 from sid.files import round6
 from sid.metadata import FIELDS, refuse_duplicates
@@ -134,7 +135,7 @@ def _clean(chunk: Chunk, cleaning: Cleaning, scan: _Scan) -> Vectors:
         rows /= np.where(norms > 0, norms, 1.0)[:, None]
     scan.kept_ids.append(ids)
     scan.norms.append(norms)
-    scan.hashes.append(_row_hashes(rows))
+    scan.hashes.append(row_hashes(rows))
     return rows
 
 
@@ -143,35 +144,17 @@ def _where(ids: pl.Series, marks: NDArray[np.bool_]) -> pl.Series:
     return ids.filter(pl.Series(marks.any(axis=1)))
 
 
-def _row_hashes(rows: Vectors) -> NDArray[np.uint64]:
-    """(n, D) -> (n,): a multilinear hash of each row's bits; equal rows have equal hashes."""
-    words = rows.view(np.uint32).astype(np.uint64)
-    weights = np.random.default_rng(0).integers(1 << 63, 1 << 64, rows.shape[1], dtype=np.uint64) | np.uint64(1)
-    return np.asarray((words * weights).sum(axis=1, dtype=np.uint64))
-
-
 def _duplicates(hashes: NDArray[np.uint64], ids: pl.Series, vectors_path: Path) -> dict[str, Any]:
-    vectors = np.load(vectors_path, mmap_mode="r")
-    order = np.argsort(hashes, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(hashes[order]) != 0])
-    sizes = np.diff(np.r_[starts, len(order)])
-    groups: list[list[int]] = []
-    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
-        groups += _exactly_equal(order[start : start + size], vectors)
-    groups.sort(key=lambda group: group[0])
+    rows = np.arange(len(ids))
+    first = first_equal(np.load(vectors_path, mmap_mode="r"), rows, hashes)
+    repeats = np.flatnonzero(first != rows)
+    leaders = np.unique(first[repeats])
+    groups = [np.flatnonzero(first == leader)[:_LISTED] for leader in leaders[:_LISTED]]
     return {
-        "duplicate_rows": sum(len(group) - 1 for group in groups),
-        "duplicate_groups": len(groups),
-        "duplicate_group_ids": [[ids[row] for row in group[:_LISTED]] for group in groups[:_LISTED]],
+        "duplicate_rows": len(repeats),
+        "duplicate_groups": len(leaders),
+        "duplicate_group_ids": [[ids[row] for row in group.tolist()] for group in groups],
     }
-
-
-def _exactly_equal(rows: NDArray[np.int64], vectors: Vectors) -> list[list[int]]:
-    """Rows of one hash split by their exact values: the groups of two rows and more."""
-    by_value: dict[bytes, list[int]] = {}
-    for row in rows.tolist():
-        by_value.setdefault(vectors[row].tobytes(), []).append(row)
-    return [group for group in by_value.values() if len(group) > 1]
 
 
 def _refuse_invalid(scan: _Scan, cleaning: Cleaning, path: Path) -> None:

@@ -1,11 +1,12 @@
 """Give every item a Semantic ID of its own, and report what it cost."""
 
-import json
 import sys
 
-from sid import dedupe, report
+from sid import charts, dedupe, report
 from sid.codes import load_codes
-from sid.files import write_csv, write_json
+from sid.files import read_json, write_csv, write_json
+from sid.interactions import item_counts
+from sid.params import given
 from sid.prepared import load_items, load_vectors
 from sid.quantizers import methods
 from sid.semantic_ids import SemanticIds
@@ -13,28 +14,31 @@ from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """Vectors, items, quantizer, codes and the index stage's figures -> sids, report, page, usage."""
+    """Vectors, items, quantizer, codes, figures of index and train -> sids, report, page, usage, groups."""
     vectors, items = load_vectors(stage.input("vectors")), load_items(stage.input("items"))
     codes = load_codes(stage.input("codes"))
-    index = json.loads(stage.input("index").read_text(encoding="utf-8"))
-    sizes = [level["size"] for level in index["levels"].values()]
+    index, train = read_json(stage.input("index")), read_json(stage.input("train"))
+    curve = charts.read_curve(stage.input("curve"))
     params = stage.params
+    interactions = given(params.export.interactions)
     done = dedupe.dedupe(
         codes,
-        sizes,
+        [level["size"] for level in index["levels"].values()],
         vectors,
         params.dedupe,
         lambda: methods.load(stage.input("quantizer"), params.quant.device),
+        index["recall_at_10"],
+        None if interactions is None else item_counts(interactions, items["item_id"]),
     )
     sids = SemanticIds(items["item_id"], done.codes, done.code_sizes)
     sids.save(stage.output("sids"))
     write_json(stage.output("report"), done.figures)
-    write_csv(
-        stage.output("usage"),
-        ("level", "rank", "code", "items"),
-        dedupe.usage_rows(done.codes, done.code_sizes),
-    )
-    stage.output("page").write_text(report.page(sids, codes, items, index, done.figures), encoding="utf-8")
+    usage, groups = dedupe.usage_rows(done.codes, done.code_sizes), dedupe.group_rows(codes, done.codes)
+    write_csv(stage.output("usage"), ("level", "rank", "code", "items"), usage)
+    write_csv(stage.output("groups"), ("when", "size", "groups"), groups)
+    reports = {"collisions": done.figures, "index": index, "train": train}
+    page = report.page(sids, codes, items, done.near, reports, curve)
+    stage.output("page").write_text(page, encoding="utf-8")
     for warning in done.figures["warnings"]:
         print(f"dedupe: warning: {warning}", file=sys.stderr)
     before, after = done.figures["before"], done.figures["after"]
@@ -48,6 +52,6 @@ if __name__ == "__main__":
     run(
         "dedupe",
         main,
-        inputs=("vectors", "items", "quantizer", "codes", "index"),
-        outputs=("sids", "report", "page", "usage"),
+        inputs=("vectors", "items", "quantizer", "codes", "index", "train", "curve"),
+        outputs=("sids", "report", "page", "usage", "groups"),
     )

@@ -59,10 +59,11 @@ def run(name: str, body: Callable[[Stage], str], *, inputs: Sequence[str], outpu
 
 def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int:
     started = time.monotonic()
+    outputs = Outputs()
     try:
         before = Snapshot.take(name)
         checked = params.load(PARAMS, CONFIGS)
-        with Outputs() as outputs:
+        with outputs:
             line = body(Stage(checked, paths, outputs))
             before.refuse_changes(Snapshot.take(name))
             outputs.commit()
@@ -76,6 +77,8 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
     except KeyboardInterrupt:
         print(f"{name}: interrupted, its outputs are as they were before", file=sys.stderr)
         return 130
+    finally:
+        outputs.discard()  # one Ctrl-C may interrupt twice, in polars and in Python, and the second cut the exit short
     print(f"{name}: {line} ({time.monotonic() - started:.1f} s)")
     return 0
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import yaml
 
+import stages as _stages  # noqa: F401  (sets how threads wait, before torch is loaded)
+
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial"
 
@@ -35,8 +37,10 @@ STAGES = {
     "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
     " --report reports/index.json",
     "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --sids data/sids.parquet"
-    " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv",
+    " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --train reports/train.json"
+    " --curve reports/train.csv --sids data/sids.parquet"
+    " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv"
+    " --groups reports/groups.csv",
     "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"
     " --report reports/export.json",
 }

@@ -289,6 +289,14 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "data/prepared/embeddings.npy: can't be read, run the prepare stage",
     ),
     ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantiser"),
+    (
+        "curve broken",
+        "dedupe",
+        text("reports/train.csv", "step\n1\n"),
+        "reports/train.csv: has columns step, must have step",
+    ),
+    ("curve empty", "dedupe", text("reports/train.csv", ""), "reports/train.csv: can't be read as CSV, run the train"),
+    ("train.json broken", "dedupe", text("reports/train.json", "{"), "reports/train.json: is no JSON, run the stage"),
     ("codes broken", "dedupe", text("data/codes.npy", "no"), "data/codes.npy: can't be read, run the index stage"),
     (
         "suffix too large",

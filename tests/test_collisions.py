@@ -21,20 +21,6 @@ def test_groups_of_nothing() -> None:
     assert list(groups.larger_than(0)) == []
 
 
-def test_figures_by_hand() -> None:
-    codes = np.array([[0, 0], [0, 0], [0, 1], [1, 1], [1, 1], [1, 1], [2, 0]], np.int32)
-    vectors = np.array([[1], [1], [2], [3], [3], [4], [5]], np.float32)
-    assert collisions.figures(codes, vectors) == {
-        "unique": 4,
-        "collision_rate": pytest.approx(3 / 7, abs=1e-6),
-        "items_in_collision": 5,
-        "collision_groups": 2,
-        "groups_of_equal_vectors": 1,
-        "groups_by_quantiser": 1,
-        "largest_group": 3,
-    }
-
-
 def test_append_numbers_groups_in_row_order() -> None:
     codes = np.array([[3, 1], [0, 0], [3, 1], [2, 2], [3, 1], [0, 0]], np.int32)
     after, size = collisions.append(codes, max_suffix=10)

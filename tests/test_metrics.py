@@ -15,6 +15,7 @@ def test_usage_by_hand() -> None:
         "used": 2,
         "utilisation": 0.5,
         "perplexity": pytest.approx(math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25))), rel=1e-5),
+        "entropy": pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)), rel=1e-5),
         "gini": pytest.approx(0.625),  # mean absolute difference 1.25 over twice the mean 1
         "largest": 3,
     }
@@ -50,6 +51,39 @@ def test_prefix_ids_of_26_large_levels_do_not_overflow() -> None:
     codes[1, 25] = 0
     codes[2, 0] = 0
     assert metrics.prefix_ids(codes)[-1].tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("table", [1, 1 << 20])
+def test_prefix_ids_by_table_and_by_sorting(table: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_TABLE", table)
+    codes = np.random.default_rng(0).integers(0, 50, (40, 3)).astype(np.int32)
+    for level, ids in enumerate(metrics.prefix_ids(codes)):
+        np.testing.assert_array_equal(ids, np.unique(codes[:, : level + 1], axis=0, return_inverse=True)[1].reshape(-1))
+    assert metrics.prefix_ids(codes[:0])[-1].tolist() == []
+
+
+def test_collisions_by_hand() -> None:
+    ids = np.array([0, 0, 1, 2, 2, 2, 3])
+    interactions = np.array([5, 0, 1, 1, 1, 0, 2])
+    assert metrics.collisions(ids, interactions) == {
+        "unique": 4,
+        "collision_rate": pytest.approx(3 / 7, abs=1e-6),
+        "items_in_collision": 5,
+        "collision_groups": 2,
+        "largest_group": 3,
+        "interaction_weighted_collision_rate": 0.7,
+    }
+    assert metrics.collisions(ids)["interaction_weighted_collision_rate"] is None
+    assert metrics.collisions(ids, np.zeros(7, np.int64))["interaction_weighted_collision_rate"] is None
+    assert metrics.group_sizes(ids) == {1: 2, 2: 1, 3: 1}
+
+
+def test_levels_by_hand() -> None:
+    codes = np.array([[0, 0], [0, 1], [0, 1], [1, 1]], np.int32)
+    levels = metrics.levels(codes, (2, 4))
+    assert [level["collision_rate"] for level in levels.values()] == [0.5, 0.25]
+    assert [level["purity_random"] for level in levels.values()] == [0.5, pytest.approx(1 / 6, abs=1e-6)]
+    assert [level["used"] for level in levels.values()] == [2, 2]
 
 
 def test_collision_rate() -> None:

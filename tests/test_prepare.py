@@ -160,7 +160,7 @@ def test_duplicates_match_numpy_on_random_grids(tmp_path: Path) -> None:
 
 
 def test_a_hash_collision_is_no_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(items, "_row_hashes", lambda rows: np.zeros(len(rows), np.uint64))
+    monkeypatch.setattr(items, "row_hashes", lambda rows: np.zeros(len(rows), np.uint64))
     vectors = catalogue(20)
     vectors[5] = vectors[2]
     figures, _, _ = prepare(tmp_path, save(tmp_path / "in.npy", vectors))

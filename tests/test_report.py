@@ -1,67 +1,367 @@
+"""The page: every figure is the JSON's, nothing in a title is markup, and a browser without a network can use it."""
+
 from __future__ import annotations
 
-import re
+import json
+import shutil
+from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
-from tests.conftest import Project
+import numpy as np
+import plotly.graph_objects as go
+import polars as pl
+import pytest
+
+from sid import dedupe, neighbours, params, quality, report
+from sid.quantizers import methods
+from sid.quantizers.base import Scaling
+from sid.quantizers.residual import ResidualQuantizer
+from sid.semantic_ids import SemanticIds
+from tests.conftest import ROOT, Project
+
+SETTINGS = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+HOSTILE = [
+    "</script><script>document.title = 'taken'</script>",
+    "<img src=x onerror=\"document.title = 'taken'\">",
+    "<!--<script>",
+    "{{ 7 * 7 }} {% raw %}",
+    "line\u2028separator\u2029and \x00 nul",
+    "\"quotes\" & 'more' \\ %{label}",
+    "x" * 20_000,
+    "مصباح يدوي LED قابل للشحن",
+    "LED灯泡白色",
+    "",
+]
 
 
-class Figures(HTMLParser):
-    """The text of every element that names the figure it shows, and every address the page would load."""
+class Page(HTMLParser):
+    """What stands in a page: figures by path, its JSON by element id, addresses that it would load or link to."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.shown: dict[str, str] = {}
+        self.shown: dict[str, list[str]] = {}
+        self.json: dict[str, Any] = {}
         self.addresses: list[str] = []
-        self._name: str | None = None
+        self.scripts = 0
+        self._figure: str | None = None
+        self._json: str | None = None
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
-        self._name = found.get("data-figure")
+        self._figure = found.get("data-figure")
+        self._json = found.get("id") if found.get("type") == "application/json" else None
+        self.scripts += tag == "script"
         self.addresses += [value for key, value in attrs if key in ("src", "href") and value]
 
+    def handle_endtag(self, tag: str) -> None:
+        self._figure = self._json = None
+
     def handle_data(self, data: str) -> None:
-        if self._name:
-            self.shown[self._name] = data.strip()
-            self._name = None
+        if self._figure:
+            self.shown.setdefault(self._figure, []).append(data)
+        if self._json:
+            self.json[self._json] = json.loads(data)
 
 
-def test_figures_on_the_page_are_those_of_the_reports(finished: Project) -> None:
-    page = finished.path("reports/report.html").read_text()
-    parser = Figures()
-    parser.feed(page)
-    collisions, index = finished.report("collisions"), finished.report("index")
-    assert parser.shown["r2"] == f"{index['r2']:.3f}"
-    assert parser.shown["moved_share"] == f"{100 * collisions['moved_share']:.1f} %"
-    for when in ("before", "after"):
-        for key in ("unique", "items_in_collision", "collision_groups", "largest_group"):
-            assert parser.shown[f"{when}.{key}"] == f"{collisions[when][key]:,}"
-        assert parser.shown[f"{when}.collision_rate"] == f"{100 * collisions[when]['collision_rate']:.1f} %"
-    for level in collisions["after"]["levels"].values():
-        assert f"{level['used']} of {level['size']} codes used" in page
+def leaves(value: Any, path: str) -> dict[str, Any]:
+    """Every single value of nested JSON by its path."""
+    if not isinstance(value, dict):
+        return {path: value}
+    return {name: leaf for key, part in value.items() for name, leaf in leaves(part, f"{path}.{key}").items()}
 
 
-def test_the_page_loads_nothing_and_escapes_titles(finished: Project) -> None:
-    items = finished.path("items.json")
-    items.write_text(items.read_text().replace("Item ", "<script>alert(1)</script>&"))
-    finished.succeed()
-    page = finished.path("reports/report.html").read_text()
-    parser = Figures()
-    parser.feed(page)
-    assert parser.addresses == []
-    assert "@import" not in page
-    assert "url(" not in page
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+def check_figure(path: str, text: str, value: Any) -> None:
+    """The text shows the value, rounded in its last digit at most."""
+    if value is None or isinstance(value, str):
+        assert text == ("–" if value is None else value), path
+        return
+    share = text.endswith(" %")
+    digits = text.removesuffix(" %").replace(",", "")
+    mantissa, _, exponent = digits.partition("e")
+    unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    if isinstance(value, int):
+        assert digits == str(value), path
+    else:
+        assert float(digits) == pytest.approx(value * (100 if share else 1), abs=0.5001 * unit), path
+        assert value == 0 or float(digits) != 0, path
+
+
+def check_page(text: str, reports: dict[str, Any]) -> Page:
+    """All figures on a page against the reports; the figures of the charts too."""
+    page = Page(text)
+    wanted = {path: value for name, part in reports.items() for path, value in leaves(part, name).items()}
+    for path, texts in page.shown.items():
+        for shown in texts:
+            check_figure(path, shown, wanted[path])
+    missing = {path for path in wanted if path.startswith("collisions.")} - set(page.shown) - {"collisions.warnings"}
+    assert not missing, "figures of collisions.json that the page does not show"
+    assert {"index.r2", "index.mse", "index.cosine", "train.mse"} <= set(page.shown)
+    check_charts(page.json["charts"], page.json["data"], reports)
+    return page
+
+
+def check_charts(figures: dict[str, Any], data: dict[str, Any], reports: dict[str, Any]) -> None:
+    after, before = reports["collisions"]["after"], reports["collisions"]["before"]
+    items = reports["collisions"]["items"]
+    for figure in figures.values():
+        go.Figure(figure)  # refuses whatever Plotly doesn't know
+    for line, level in zip(figures["usage"]["data"], after["levels"].values(), strict=True):
+        assert line["text"][0].endswith(f" {level['largest']:,} items")
+        assert line["y"] == sorted(line["y"], reverse=True)
+    for bars, state in zip(figures["groups"]["data"], (before, after), strict=True):
+        assert sum(bars["y"]) == state["collision_groups"]
+    (areas,) = figures["map"]["data"]
+    parents = dict(zip(areas["ids"], areas["parents"], strict=True))
+    size = dict(zip(areas["ids"], areas["values"], strict=True))
+    assert size["all"] == items == data["total"]
+    for parent in set(parents.values()) - {""}:
+        assert sum(size[name] for name, above in parents.items() if above == parent) == size[parent]
+    top = [name for name in data["codes"] if "." not in name]
+    if "all.rest" not in size:
+        assert len(top) == after["levels"]["level_1"]["used"]
+    assert max(size[name] for name in top) == after["levels"]["level_1"]["largest"]
+    assert all(data["codes"][name][1] == size[name] for name in data["codes"])
+
+
+def render(
+    vectors: np.ndarray, sizes: tuple[int, ...], titles: list[str], strategy: str = "none"
+) -> tuple[str, dict[str, Any]]:
+    """The page of a random model of some sizes, and the reports that it was made from."""
+    generator = np.random.default_rng(0)
+    spread = vectors.std()
+    books = [(generator.normal(size=(k, vectors.shape[1])) * spread / 2**i) for i, k in enumerate(sizes)]
+    model = ResidualQuantizer(tuple(book.astype(np.float32) for book in books), Scaling.identity(vectors.shape[1]))
+    codes = model.encode(vectors)
+    index = {"assignment": "nearest", **quality.measure(model, vectors, codes)}
+    wanted = SETTINGS.model_copy(update={"strategy": strategy})
+    counts = np.arange(len(vectors))
+    done = dedupe.dedupe(codes, sizes, vectors, wanted, lambda: model, index["recall_at_10"], counts)
+    sids = SemanticIds(pl.Series([str(row) for row in range(len(vectors))]), done.codes, done.code_sizes)
+    train = {"method": "rqkmeans", "num_emb_list": list(sizes), "mse": index["mse"], "kept": True}
+    reports = {"collisions": done.figures, "index": index, "train": train}
+    curve = pl.DataFrame({"step": [1, 2], "level": [1, 2], "mse": [2e-7, 1e-7]})
+    return report.page(sids, codes, pl.DataFrame({"title": titles}), done.near, reports, curve), reports
+
+
+def some(rows: int = 40, dim: int = 4) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(rows, dim)).astype(np.float32)
+
+
+def test_every_figure_on_the_page_is_the_reports(finished: Project) -> None:
+    reports = {name: finished.report(name) for name in ("collisions", "index", "train")}
+    page = check_page(finished.path("reports/report.html").read_text(), reports)
+    curve = pl.read_csv(finished.path("reports/train.csv"))
+    lines = page.json["charts"]["curve-mse"]["data"]
+    assert [value for line in lines for value in line["y"]] == curve["mse"].to_list()
+    assert [value for line in lines for value in line["x"]] == curve["step"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes", "strategy"),
+    [
+        (40, (4, 4), "none"),
+        (40, (4, 4), "append"),
+        (40, (4, 4), "append_colliding"),
+        (40, (4, 4, 4), "sinkhorn"),
+        (40, (64,), "reassign"),
+        (40, (2,), "append_colliding"),
+        (2, (2, 2), "none"),
+        (40, (2,) * 26, "none"),
+    ],
+)
+def test_figures_of_any_shape_of_codes(rows: int, sizes: tuple[int, ...], strategy: str) -> None:
+    text, reports = render(some(rows), sizes, (HOSTILE * rows)[:rows], strategy)
+    check_page(text, reports)
+    for warning in reports["collisions"]["warnings"]:
+        assert warning in unescape(text)
+
+
+def test_a_figure_that_differs_is_found() -> None:
+    text, reports = render(some(), (4, 4), HOSTILE * 4)
+    reports["collisions"]["before"]["recall_at_10"] += 0.01
+    with pytest.raises(AssertionError, match=r"before\.recall_at_10"):
+        check_page(text, reports)
+
+
+def test_titles_are_text_and_nothing_is_loaded() -> None:
+    text, reports = render(some(), (4, 4), HOSTILE * 4)
+    page = check_page(text, reports)
+    assert page.scripts == 4
+    assert [address for address in page.addresses if not address.startswith("#")] == ["../docs/metrics.md"]
+    own = text.replace(report.get_plotlyjs(), "")
+    assert 'onerror="' not in own
+    assert "\u2028" not in own.split('id="data"')[1]
+    assert len(own) < 200_000, "long titles are cut"
+    titles = {title for _, title, _ in page.json["data"]["items"]}
+    assert "x" * 99 + "…" in titles
+    assert HOSTILE[0] in titles
+    labels = [text for text in page.json["charts"]["map"]["data"][0]["text"] if "<" in text.replace("<b>", "")]
+    assert all("&lt;a_" in label or "&lt;b_" in label or "all items" in label for label in labels)
+
+
+def test_neighbours_on_the_page_are_those_of_the_catalogue() -> None:
+    vectors = some(60)
+    text, _ = render(vectors, (3, 3), [f"Item {row}" for row in range(60)])
+    data = Page(text).json["data"]
+    near = neighbours.search(vectors)
+    assert data["found"] == data["total"] == 60
+    for row in range(60):
+        assert [int(data["items"][place][0]) for place in data["near"][row]] == near.rows[row].tolist()
+        tokens = [sid.split(">") for _, _, sid in data["items"]]
+        shared = [next((n for n in (2, 1) if other[:n] == tokens[row][:n]), 0) for other in tokens]
+        best = sorted((-shared[other], other) for other in range(60) if other != row and shared[other])
+        found = [(-shared[other], other) for other in data["alike"][row]]
+        assert [rank for rank, _ in found] == [rank for rank, _ in best[:10]]
+        assert row not in data["alike"][row]
+
+
+def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "ALL_QUERIES", 50)
+    monkeypatch.setattr(neighbours, "SOME_QUERIES", 40)
+    monkeypatch.setattr(report, "_BUDGET", 12_000)
+    monkeypatch.setattr(report, "_FIRST_CODES", 3)
+    monkeypatch.setattr(report, "_SECOND_CODES", 4)
+    text, reports = render(some(300), (6, 6), [f"Item {row}, " + "long " * 30 for row in range(300)])
+    page = check_page(text, reports)
+    data = page.json["data"]
+    assert data["found"] in (5, 10, 20)
+    assert f"This page knows {data['found']} of 300 items, drawn at random" in text
+    assert len(json.dumps(data)) < 13_000
+    assert all(len(found) == 5 for found in data["near"])
+    assert len(data["codes"]) == 7
+    assert "3 smaller codes" in page.json["charts"]["map"]["data"][0]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("left", "recall", "perplexity", "r2", "grade"),
+    [
+        (0.0, 0.5, 200.0, 0.8, "good"),
+        (0.005, 0.5, 200.0, 0.8, "fair"),
+        (0.02, 0.5, 200.0, 0.8, "poor"),
+        (0.0, 0.2, 200.0, 0.8, "fair"),
+        (0.0, 0.05, 200.0, 0.8, "poor"),
+        (0.0, 0.5, 20.0, 0.8, "fair"),
+        (0.0, 0.5, 200.0, 0.4, "fair"),
+        (0.0, None, 200.0, 0.8, "good"),
+    ],
+)
+def test_the_verdict(left: float, recall: float | None, perplexity: float, r2: float, grade: str) -> None:
+    level = {"size": 256, "perplexity": perplexity}
+    after = {"collision_rate": left, "recall_at_10": recall, "recall_at_10_random": 0.001, "levels": {"level_1": level}}
+    reports = {"collisions": {"after": after, "items": 5000}, "index": {"r2": r2, "levels": {"level_1": level}}}
+    assert report.verdict(reports)["grade"] == grade
+
+
+def test_every_figure_is_defined(finished: Project) -> None:
+    defined = (ROOT / "docs" / "metrics.md").read_text()
+    plain = {"strategy", "items", "assignment"}
+    for name in ("collisions", "index"):
+        for path in leaves(finished.report(name), name):
+            figure = "moved_by_level" if "moved_by_level" in path else path.rsplit(".", 1)[1]
+            assert figure in plain or f"`{figure}`" in defined, path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: make test installs Debian's as root; elsewhere install the package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+def opened(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:
+    """A page from disk without a network, and whatever it complains about."""
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    context.set_offline(True)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith("file:") else faults.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    return page, faults
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_in_a_browser_search_and_map_answer(browser: Any, finished: Project, width: int) -> None:
+    page, faults = opened(browser, finished.path("reports/report.html"), width)
+    assert page.locator(".js-plotly-plot .main-svg").count() >= 4
+
+    page.locator("#search").press_sequentially("item 17")
+    assert page.inner_text("#found") == "1 item matches."
+    page.click("#hits button")
+    data = Page(finished.path("reports/report.html").read_text()).json["data"]
+    panel = page.inner_text("#item")
+    assert "Item 17" in panel
+    assert data["items"][17][2] in panel
+    for heading, places in (("Closest Semantic IDs", data["alike"][17]), ("Closest embeddings", data["near"][17])):
+        shown = page.locator("#item section").filter(has_text=heading).locator(".title").all_inner_texts()
+        assert shown == [data["items"][place][1] for place in places] != []
+    page.locator("#item section").filter(has_text="embeddings").locator("button").first.click()
+    assert data["items"][data["near"][17][0]][1] in page.inner_text("#item h3 >> nth=0")
+    page.fill("#search", "no such thing")
+    assert page.inner_text("#found") == "No item of this page matches."
+
+    largest = max((name for name in data["codes"] if "." not in name), key=lambda name: data["codes"][name][1])
+    area = page.locator("#chart-map g.slice").filter(has_text=data["codes"][largest][0]).first
+    area.click()
+    told = page.inner_text("#code")
+    assert data["codes"][largest][0] in told
+    assert f"{data['codes'][largest][1]} items of 60" in told
+    assert data["codes"][largest][3][0] in told
+    page.wait_for_selector("#chart-map g.pathbar")  # it has gone down into the code
+    child = next(name for name in data["codes"] if name.startswith(f"{largest}."))
+    page.select_option("#second-code", child)
+    assert data["codes"][child][0] in page.inner_text("#code h3 >> nth=0")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert faults == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("sizes", [(4,), (2,) * 26])
+def test_in_a_browser_hostile_titles_stay_text(browser: Any, tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    text, _ = render(some(), sizes, HOSTILE * 4, "append_colliding" if len(sizes) < 26 else "none")
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    page, faults = opened(browser, tmp_path / "report.html", 400)
+    for query, shown in (
+        ("</script>", HOSTILE[0]),
+        ("xxxx", "x" * 99 + "…"),
+        ("灯泡", "LED灯泡白色"),
+        ("img", HOSTILE[1]),
+    ):
+        page.fill("#search", query)
+        page.click("#hits button >> nth=0")
+        assert page.inner_text("#item h3 >> nth=0") == shown
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+    page.fill("#search", "مصباح")
+    page.click("#hits button >> nth=0")
+    assert page.evaluate("getComputedStyle(document.querySelector('#item h3')).direction") == "rtl"
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    page.select_option("#first-code", index=1)
+    assert page.is_visible("#code")
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert page.title() == "Semantic ID report"
+    assert faults == []
+    page.context.close()
 
 
 def test_the_report_without_metadata_and_with_append(finished: Project) -> None:
     finished.params(prepare__items="data/none", dedupe__strategy="append", export__interactions="data/none")
     finished.succeed()
-    page = finished.path("reports/report.html").read_text()
-    assert "level 4" in page
-    assert re.search(r"Collisions before and after \(append\)", page)
-    collisions = finished.report("collisions")
+    reports = {name: finished.report(name) for name in ("collisions", "index", "train")}
+    check_page(finished.path("reports/report.html").read_text(), reports)
+    collisions = reports["collisions"]
     assert collisions["after"]["collision_rate"] == 0
     assert collisions["mse_added"] is None
     assert collisions["moved"] == 0

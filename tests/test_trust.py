@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from sid.files import Outputs
-from tests.conftest import ENVIRONMENT, STAGES, Project, catalogue, make_project
+from stages.run import Stage, _run
+from tests.conftest import ENVIRONMENT, ROOT, STAGES, Project, catalogue, make_project
 
 
 def start(project: Project, stage: str) -> subprocess.Popen[str]:
@@ -105,11 +107,14 @@ def test_an_edit_of_what_the_stage_does_not_declare_is_none_of_its_business(fini
     assert running.returncode == 0, errors
 
 
+KILLS = [
+    *((signal.SIGKILL, share) for share in (0.3, 0.6, 0.8, 0.9, 0.95, 1.0)),
+    *((number, share) for number in (signal.SIGTERM, signal.SIGINT) for share in (0.5, 0.9)),
+]
+
+
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(
-    finished: Project, stage: str, number: signal.Signals
-) -> None:
+def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(finished: Project, stage: str) -> None:
     """Sweep the moment of the kill over the whole run."""
     began = time.monotonic()
     finished.succeed(stage)
@@ -118,7 +123,7 @@ def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(
     targets = written_since(finished, time.time() - took)
     assert len(targets) >= 2
     old = {name: b"old" if name in targets else content for name, content in new.items()}
-    for share in (0.3, 0.6, 0.8, 0.9, 0.95, 1.0) if number == signal.SIGKILL else (0.5, 0.9):
+    for number, share in KILLS:
         restore(finished, old)
         running = start(finished, stage)
         time.sleep(took * share)
@@ -188,6 +193,24 @@ def test_the_same_params_and_data_give_the_same_bytes(finished: Project) -> None
     before = finished.contents()
     finished.succeed()
     assert finished.contents() == before
+
+
+def test_a_second_interrupt_during_the_exit_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_again(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def body(stage: Stage) -> str:
+        stage.output("report").write_text("half")
+        raise KeyboardInterrupt
+
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Outputs, "__exit__", interrupted_again)
+    assert _run("prepare", body, {"report": tmp_path / "report.json"}) == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
 
 
 def test_outputs_commit_together_and_clean_up(tmp_path: Path) -> None:
