@@ -116,15 +116,7 @@ def read_interactions(path: Path, item_ids: pl.Series, wanted: Export) -> Intera
         InputError: nothing there, broken files, no or several files for a split, unknown items, no interaction left
             or none left to train on.
     """
-    if path.is_dir():
-        found = _of_folder(path, item_ids, wanted)
-    elif path.exists():
-        found = _of_table(path, item_ids, wanted)
-    else:
-        raise InputError(
-            f"{path}: no such folder or file (export.interactions must name a folder with .inter files, or a table: "
-            f"{', '.join(SUFFIXES)})"
-        )
+    found = (_of_folder if _is_folder(path) else _of_table)(path, item_ids, wanted)
     if not any(len(split) for split in found.splits):
         counts = ", ".join(f"{name} {count:,}" for name, count in found.skipped.items())
         raise InputError(f"{path}: no interaction with a history is left ({counts}), must have one at least")
@@ -140,17 +132,25 @@ def item_counts(path: Path, item_ids: pl.Series) -> NDArray[np.int64]:
     Raises:
         InputError: as for `read_interactions`, but for unknown items.
     """
-    counts = np.zeros(len(item_ids), np.int64)
-    if not path.is_dir():
+    if not _is_folder(path):
         seen = _numbers(read_item_ids(path), item_ids).drop_nulls().to_numpy()
-        np.add.at(counts, seen, 1)
-        return counts
+        return np.bincount(seen, minlength=len(item_ids)).astype(np.int64)
+    counts = np.zeros(len(item_ids), np.int64)
     row_of = {item_id: row for row, item_id in enumerate(item_ids.to_list())}
     for _, file in _split_files(path):
         for _, _, _, target in _lines(file, row_of):
             if target in row_of:
                 counts[row_of[target]] += 1
     return counts
+
+
+def _is_folder(path: Path) -> bool:
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such folder or file (export.interactions must name a folder with .inter files, or a table: "
+            f"{', '.join(SUFFIXES)})"
+        )
+    return path.is_dir()
 
 
 def _of_table(path: Path, item_ids: pl.Series, wanted: Export) -> Interactions:

@@ -329,6 +329,8 @@ def test_item_counts(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", "a", 1), ("u", "a", 1), ("v", "x", 1), ("v", "h", 2)])
     counts = item_counts(path, IDS)
     assert (counts.dtype, counts.tolist()) == (np.int64, [2, 0, 0, 0, 0, 0, 0, 1])
+    with pytest.raises(InputError, match="no such folder or file"):
+        item_counts(tmp_path / "no.csv", IDS)
     (tmp_path / "other.csv").write_text("item\na\n")
     with pytest.raises(InputError, match="no column item_id"):
         item_counts(tmp_path / "other.csv", IDS)
