@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -121,15 +120,4 @@ def _check_suffix(strategy: str, largest: int, size: int, max_suffix: int) -> No
         raise InputError(
             f"dedupe.strategy {strategy}: the largest group of equal codes has {largest} items and needs a suffix "
             f"level of {size} codes, dedupe.max_suffix is {max_suffix}"
-        )
-
-
-def check_capacity(items: int, code_sizes: Sequence[int], max_items_per_sid: int = 1) -> None:
-    """Raise InputError where there are more items than L code sizes make places, `max_items_per_sid` a Semantic ID."""
-    capacity = math.prod(code_sizes)
-    if items > capacity * max_items_per_sid:
-        each = f" of at most {max_items_per_sid} items (dedupe.max_items_per_sid)" if max_items_per_sid > 1 else ""
-        raise InputError(
-            f"params.yaml: quant.num_emb_list {list(code_sizes)} makes {capacity} Semantic IDs{each} for {items} items:"
-            " must have a place for each, or dedupe.strategy must be append"
         )

@@ -14,7 +14,7 @@ from sid.codes import NO_TOKEN, Codes, Vectors, check_codes
 from sid.collisions import Rows
 from sid.files import round6
 from sid.neighbours import Neighbours
-from sid.params import Dedupe
+from sid.params import Dedupe, check_capacity
 from sid.quantizers.base import Quantizer
 
 
@@ -57,7 +57,7 @@ def dedupe(
         `strategy`, `max_items_per_sid` (how many it lets share, 1 for all but reassign), `items`;
         `moved`: items whose codes changed at a level that they had, `moved_share`, and `moved_by_level`: at which
         level first (a suffix is no move);
-        `mse_added` and `mse_added_share` of the mse before (None without a model);
+        `mse_added` and `mse_added_share` of the mse before (None where that was 0 and some was added);
         `warnings`; `interactions` in all, or None;
         `before` and `after`: `quality.collisions`, `recall_at_10`, `recall_at_10_random`, and `levels`.
 
@@ -66,15 +66,16 @@ def dedupe(
     """
     codes = check_codes(codes, code_sizes, "raw codes")
     sizes = tuple(code_sizes)
-    added, share = None, None
+    added = 0.0
+    share: float | None = 0.0
     model: Quantizer | None = None
     if wanted.strategy in ("reassign", "sinkhorn"):
         if wanted.strategy == "reassign":
-            collisions.check_capacity(len(codes), sizes, wanted.max_items_per_sid)
+            check_capacity(len(codes), sizes, wanted.max_items_per_sid)
         model = quantizer()
         after = _moved(codes, vectors, wanted, model)
         added, before = quality.error_added(model, vectors, codes, after)
-        share = round6(added / before) if before > 0 else 0.0
+        share = round6(added / before) if before > 0 else (None if added > 0 else 0.0)
         added = round6(added)
     else:
         after, size = _suffixed(codes, wanted)
@@ -84,6 +85,10 @@ def dedupe(
     first_level = np.bincount(changed[moved].argmax(axis=1), minlength=codes.shape[1])
     near = neighbours.search(vectors)
     recall_after = recall if model is None or not moved.any() else quality.recall(model, near, after)
+    states = {
+        "before": _state(codes, code_sizes, vectors, near, recall, interactions),
+        "after": _state(after, sizes, vectors, near, recall_after, interactions),
+    }
     figures = {
         "strategy": wanted.strategy,
         "max_items_per_sid": wanted.max_items_per_sid if wanted.strategy == "reassign" else 1,
@@ -93,10 +98,11 @@ def dedupe(
         "moved_by_level": {f"level_{level}": count for level, count in enumerate(first_level.tolist(), 1)},
         "mse_added": added,
         "mse_added_share": share,
-        "warnings": readers.warnings(len(sizes), bool((after[:, -1] == NO_TOKEN).any())),
+        "warnings": readers.warnings(
+            len(sizes), bool((after[:, -1] == NO_TOKEN).any()), states["after"]["items_in_collision"]
+        ),
         "interactions": None if interactions is None else int(interactions.sum()),
-        "before": _state(codes, code_sizes, vectors, near, recall, interactions),
-        "after": _state(after, sizes, vectors, near, recall_after, interactions),
+        **states,
     }
     return Deduped(after, sizes, figures, near)
 

@@ -16,8 +16,9 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from sid.codes import Codes, Vectors, check_codes
-from sid.collisions import Groups, Rows, check_capacity, in_groups_above
+from sid.collisions import Groups, Rows, in_groups_above
 from sid.metrics import prefix_ids
+from sid.params import check_capacity
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -164,6 +164,23 @@ def given(path: str) -> Path | None:
     return None if Path(path) == Path(NOT_GIVEN) else Path(path)
 
 
+def check_capacity(items: int, code_sizes: Sequence[int], max_items_per_sid: int = 1) -> None:
+    """Raise InputError where there are more items than L code sizes make places, `max_items_per_sid` a Semantic ID."""
+    capacity = math.prod(code_sizes)
+    if items > capacity * max_items_per_sid:
+        each = f" of at most {max_items_per_sid} items (dedupe.max_items_per_sid)" if max_items_per_sid > 1 else ""
+        raise InputError(
+            f"params.yaml: quant.num_emb_list {list(code_sizes)} makes {capacity} Semantic IDs{each} for {items} items:"
+            " must have a place for each, by more or larger levels, dedupe.max_items_per_sid or another dedupe.strategy"
+        )
+
+
+def refuse_too_many(items: int, wanted: Params) -> None:
+    """Raise InputError where `dedupe.strategy: reassign` will not find a place for every item."""
+    if wanted.dedupe.strategy == "reassign":
+        check_capacity(items, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
+
+
 def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> Params:
     """Read and check params.yaml as a whole.
 
@@ -200,9 +217,21 @@ def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> 
     quant = parts.get("quant")
     if isinstance(quant, Quant) and quant.method in configs:
         problems += configs[quant.method].conflicts(quant)
+    dedupe = parts.get("dedupe")
+    if isinstance(quant, Quant) and isinstance(dedupe, Dedupe):
+        problems += _one_level_too_many(quant, dedupe)
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
     return Params(methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
+
+
+def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
+    if dedupe.strategy not in ("append", "append_colliding") or len(quant.num_emb_list) < MAX_LEVELS:
+        return []
+    return [
+        f"dedupe.strategy is {dedupe.strategy!r}, one level more than the {MAX_LEVELS} of quant.num_emb_list: "
+        f"there can be at most {MAX_LEVELS}"
+    ]
 
 
 def _methods(

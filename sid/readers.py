@@ -1,23 +1,22 @@
-"""What readers of an index do to Semantic IDs that are longer than theirs, or of uneven length."""
+"""What readers of an index lose of Semantic IDs that are longer or shorter than theirs, uneven, or shared."""
 
 from __future__ import annotations
 
 LEVELS_READ = 3
 
 
-def warnings(levels: int, uneven: bool) -> list[str]:
-    """What is lost on the way to which reader, one line each; none for three levels on every item.
+def warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
+    """What is lost on the way to which reader, one line each; none for three levels and an item each.
 
     Args:
         levels: of the longest Semantic ID.
         uneven: some Semantic IDs lack the last level.
+        sharing: items whose Semantic ID is another's too.
 
     MiniOneRec joins the first three tokens in three of its five fine-tuning tasks (its data.py); GRID reads a
     rectangular tensor; a decoder without a trie can't tell where an uneven Semantic ID ends.
     """
-    found = []
-    if levels > LEVELS_READ:
-        found.append(too_many_levels(levels))
+    found = of_minionerec(levels, uneven, sharing)
     if uneven:
         found.append(
             "Semantic IDs are of uneven length: GRID reads a rectangular tensor and can't hold them, and a decoder "
@@ -26,9 +25,22 @@ def warnings(levels: int, uneven: bool) -> list[str]:
     return found
 
 
-def too_many_levels(levels: int) -> str:
-    """What MiniOneRec loses of more levels than it reads."""
-    return (
-        f"Semantic IDs have up to {levels} tokens: MiniOneRec reads the first {LEVELS_READ} in three of its five "
-        "fine-tuning tasks and cuts off the rest, where items are told apart"
-    )
+def of_minionerec(levels: int, uneven: bool, sharing: int) -> list[str]:
+    """What MiniOneRec loses, for the arguments of `warnings`."""
+    found = []
+    if levels > LEVELS_READ:
+        found.append(
+            f"Semantic IDs have up to {levels} tokens: MiniOneRec reads the first {LEVELS_READ} in three of its five "
+            "fine-tuning tasks and cuts off the rest, where items are told apart"
+        )
+    if levels < LEVELS_READ or (levels == LEVELS_READ and uneven):
+        found.append(
+            f"Semantic IDs have fewer than {LEVELS_READ} tokens: MiniOneRec leaves such items out of three of its five "
+            "fine-tuning tasks"
+        )
+    if sharing:
+        found.append(
+            f"{sharing:,} items share a Semantic ID: MiniOneRec keeps one title for each Semantic ID, and "
+            "counts a hit for any of its items"
+        )
+    return found

@@ -122,7 +122,13 @@ def verdict(reports: Reports) -> dict[str, Any]:
                 "reassign or append parts them.",
             )
         )
-    if recall is not None and random < 0.5:
+    copies = reports["collisions"]["before"]
+    if copies["items_in_collision"] == reports["collisions"]["items"] and copies["groups_by_quantiser"] == 0:
+        points.append(
+            ("poor", "Every embedding is another item's too, so nothing is there to keep: look at the embeddings.")
+        )
+    elif recall is not None and random < 0.5:
+        points.append(_first_tokens(after["levels"]["level_1"]))
         if recall >= 0.3:
             points.append(("good", "Similar items are still similar by their codes alone."))
         elif recall >= 0.1 and recall > 5 * random:
@@ -167,6 +173,19 @@ def verdict(reports: Reports) -> dict[str, Any]:
         "poor": "This index needs work before it is used.",
     }[grade]
     return {"grade": grade, "headline": headline, "points": [{"grade": g, "text": text} for g, text in points]}
+
+
+def _first_tokens(level: dict[str, Any]) -> tuple[str, str]:
+    """Grade and text of what the first token says: by how much neighbours share it more often than by luck."""
+    luck = level["purity_random"]
+    beyond = (level["purity"] - luck) / (1 - luck) if luck < 1 else 0.0
+    if beyond >= 0.1:
+        return "good", "Similar items share their first token."
+    return (
+        "fair" if beyond >= 0.02 else "poor",
+        "Similar items rarely share their first token, so a recommender can't learn by it: a first level with fewer "
+        "codes gathers more of them.",
+    )
 
 
 def _weakest(reports: Reports) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import sys
 
 from sid import params
-from sid.collisions import check_capacity
 from sid.embeddings import open_embeddings
 from sid.errors import InputError
 from sid.prompts import Prompts
@@ -18,8 +17,7 @@ def main() -> int:
         source = wanted.prepare
         opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
         check_sizes(opened.rows, wanted.quant)
-        if wanted.dedupe.strategy == "reassign":
-            check_capacity(opened.rows, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
+        params.refuse_too_many(opened.rows, wanted)
         Prompts.load(wanted.export.prompts)
         optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
         missing = [

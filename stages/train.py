@@ -1,5 +1,6 @@
 """Fit the quantiser that quant.method names to the prepared vectors."""
 
+from sid import params
 from sid.files import write_csv, write_json
 from sid.prepared import load_vectors
 from sid.quantizers import methods
@@ -9,6 +10,7 @@ from stages.run import Stage, run
 def main(stage: Stage) -> str:
     """Vectors -> quantizer, report, curve; a training that was cut off goes on from the states in checkpoints."""
     vectors = load_vectors(stage.input("vectors"))
+    params.refuse_too_many(len(vectors), stage.params)  # dedupe would, after all the work
     fitted = methods.fit(vectors, stage.params, stage.input("checkpoints"))
     fitted.quantizer.save(stage.output("quantizer"))
     method, sizes = fitted.quantizer.method, fitted.quantizer.code_sizes

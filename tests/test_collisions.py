@@ -63,10 +63,3 @@ def test_who_shares_with_too_many() -> None:
     assert collisions.in_groups_above(codes, 1).tolist() == [True, True, True, False, True, True]
     assert collisions.in_groups_above(codes, 2).tolist() == [True, False, True, False, False, True]
     assert not collisions.in_groups_above(codes, 3).any()
-
-
-@pytest.mark.parametrize(("items", "limit"), [(24, 1), (48, 2)])
-def test_capacity(items: int, limit: int) -> None:
-    collisions.check_capacity(items, (2, 3, 4), limit)
-    with pytest.raises(InputError, match=rf"\[2, 3, 4\] makes 24 Semantic IDs.* for {items + 1} items"):
-        collisions.check_capacity(items + 1, (2, 3, 4), limit)

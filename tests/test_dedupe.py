@@ -63,20 +63,26 @@ def test_every_strategy_keeps_its_promise(strategy: str, levels: int, collides: 
     assert (figures["after"]["collision_rate"] > 0) == collides
     assert figures["after"]["collision_rate"] <= figures["before"]["collision_rate"] != 0
     assert figures["moved"] == (done.codes[:, :2] != codes).any(axis=1).sum()
-    assert (figures["moved"] > 0) == (strategy in ("reassign", "sinkhorn"))
+    assert (figures["moved"] > 0) == (figures["mse_added"] > 0) == (strategy in ("reassign", "sinkhorn"))
     _, again = run(strategy, vectors, model())
     np.testing.assert_array_equal(done.codes, again.codes)
 
 
-def test_what_an_added_level_costs_which_reader() -> None:
-    vectors = crowded()
-    assert run("append", vectors, model())[1].figures["warnings"] == []
-    (uneven,) = run("append_colliding", vectors, model())[1].figures["warnings"]
-    assert "GRID" in uneven
-    (cut,) = run("append", vectors, model((3, 2, 2)))[1].figures["warnings"]
+def test_what_is_lost_on_the_way_to_which_reader() -> None:
+    vectors, three, two = crowded(), model((3, 2, 2)), model()
+    assert run("reassign", vectors, three)[1].figures["warnings"] == []
+    (cut,) = run("append", vectors, three)[1].figures["warnings"]
     assert "up to 4 tokens: MiniOneRec reads the first 3" in cut
-    assert len(run("append_colliding", vectors, model((3, 2, 2)))[1].figures["warnings"]) == 2
-    assert run("reassign", vectors, model())[1].figures["warnings"] == []
+    cut, uneven = run("append_colliding", vectors, three)[1].figures["warnings"]
+    assert "MiniOneRec" in cut
+    assert "GRID" in uneven
+    left = run("none", vectors, three)[1].figures
+    assert left["warnings"][0].startswith(
+        f"{left['after']['items_in_collision']} items share a Semantic ID: MiniOneRec"
+    )
+    assert run("append", vectors, two)[1].figures["warnings"] == []
+    short, uneven = run("append_colliding", vectors, two)[1].figures["warnings"]
+    assert "fewer than 3 tokens: MiniOneRec leaves such items out" in short
 
 
 def test_more_items_than_places_are_refused_before_the_model_is_loaded() -> None:
@@ -98,8 +104,18 @@ def test_the_pipeline_runs_with_it(finished: Project, strategy: str) -> None:
     finished.params(dedupe__strategy=strategy)
     done = finished.run("dedupe")
     assert done.returncode == 0, done.stderr
-    assert ("dedupe: warning: " in done.stderr) == (strategy == "append_colliding")
+    assert ("uneven" in done.stderr) == (strategy == "append_colliding")
     finished.succeed("export")
+
+
+def test_a_training_that_dedupe_would_refuse_is_not_begun(project: Project) -> None:
+    project.params(quant__num_emb_list=[4, 4])
+    project.succeed("prepare")
+    done = project.run("train")
+    assert done.returncode == 1
+    assert "[4, 4] makes 16 Semantic IDs for 60 items" in done.stderr
+    project.params(dedupe__strategy="append")
+    project.succeed("train")
 
 
 @needs_catalogue

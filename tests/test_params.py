@@ -163,3 +163,17 @@ def test_not_given_is_a_path_that_exists_and_means_none() -> None:
     assert params.given(params.NOT_GIVEN) is None
     assert params.given("./data/none") is None
     assert params.given("items.json") == Path("items.json")
+
+
+@pytest.mark.parametrize(("items", "limit"), [(24, 1), (48, 2)])
+def test_capacity(items: int, limit: int) -> None:
+    params.check_capacity(items, (2, 3, 4), limit)
+    with pytest.raises(InputError, match=rf"\[2, 3, 4\] makes 24 Semantic IDs.* for {items + 1} items"):
+        params.check_capacity(items + 1, (2, 3, 4), limit)
+
+
+@pytest.mark.parametrize("strategy", ["append", "append_colliding"])
+def test_a_level_more_than_letters_is_refused(tmp_path: Path, strategy: str) -> None:
+    most = {"quant.num_emb_list": [2] * 26, "dedupe.strategy": strategy}
+    (problem,) = problems(tmp_path, most)
+    assert f"dedupe.strategy is '{strategy}', one level more than the 26 of quant.num_emb_list" in problem

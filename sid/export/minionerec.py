@@ -13,7 +13,7 @@ from sid.export.index import write_index, write_items
 from sid.export.numbering import numbers
 from sid.export.source import Format, Source
 from sid.interactions import SPLITS, Split
-from sid.readers import LEVELS_READ, too_many_levels
+from sid.readers import of_minionerec
 
 COLUMNS = (
     "user_id",
@@ -83,18 +83,7 @@ def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source:
 
 
 def _warnings(source: Source) -> list[str]:
-    levels = len(source.sids.code_sizes)
-    found = [too_many_levels(levels)] if levels > LEVELS_READ else []
-    if levels < LEVELS_READ or (levels == LEVELS_READ and source.uneven):
-        found.append(
-            f"Semantic IDs have fewer than {LEVELS_READ} tokens: MiniOneRec leaves such items out of three of its five "
-            "fine-tuning tasks"
-        )
-    if source.sharing:
-        found.append(
-            f"{source.sharing:,} items share a Semantic ID: MiniOneRec keeps one title for each Semantic ID, and "
-            "counts a hit for any of its items"
-        )
+    found = of_minionerec(len(source.sids.code_sizes), source.uneven, source.sharing)
     missing = sum(title in _MISSING_TO_PANDAS for title in source.catalogue.titles if title)
     if missing:
         found.append(f"{missing:,} titles such as NA or null: MiniOneRec reads them by pandas, as missing")
