@@ -113,8 +113,9 @@ def read_interactions(path: Path, item_ids: pl.Series, wanted: Export) -> Intera
             for tables alone.
 
     Raises:
-        InputError: nothing there, broken files, no or several files for a split, unknown items, no interaction left
-            or none left to train on.
+        InputError: nothing there, broken files, no or several files for a split, unknown items, no interaction
+            with a history left in any split, or a table that `temporal` cuts at its earliest moment. That train alone
+            has no row, as where no user did enough for `leave_one_out`, is no error: splits may serve to test.
     """
     found = (_of_folder if _is_folder(path) else _of_table)(path, item_ids, wanted)
     if not any(len(split) for split in found.splits):
