@@ -6,6 +6,7 @@ from sid import params
 from sid.collisions import check_capacity
 from sid.embeddings import open_embeddings
 from sid.errors import InputError
+from sid.interactions import check_interactions
 from sid.prompts import Prompts
 from sid.quantizers.methods import CONFIGS, check_sizes
 from stages.snapshot import PARAMS
@@ -29,6 +30,8 @@ def main() -> int:
         ]
         if missing:
             raise InputError(missing)
+        if (interactions := params.given(wanted.export.interactions)) is not None:
+            check_interactions(interactions)
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
