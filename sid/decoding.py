@@ -99,7 +99,8 @@ class AllowedTokens:
     What was generated begins where the sequences ended that `generate` showed first: so prompts may have any length,
     padding and Semantic IDs of their own, at their end too, and the start token of a decoder behind an encoder counts
     as a prompt. One object serves one `generate` at a time, as many as you like one after another, also on prompts that
-    go on from what the last one wrote.
+    go on from what the last one wrote, with one exception: the whole output of the last `generate`, its end token
+    and nothing more behind it, can't be told from that one's next step. Call `reset` before that.
 
     Attributes:
         max_new_tokens: tokens of the longest Semantic ID and its end: a bound for `generate`.
@@ -109,7 +110,14 @@ class AllowedTokens:
         self.max_new_tokens = len(trie.code_sizes) + 1
         self._trie, self._vocabulary, self._eos = trie, vocabulary, eos_token_id
         self._allowed = lru_cache(maxsize=_CACHED_PREFIXES)(self._look_up)
-        self._length = self._prompt = -1  # of the sequences of this step, and of those of the first one
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last `generate`: whatever comes next begins another."""
+        self._begin(-1)
+
+    def _begin(self, length: int) -> None:
+        self._length = self._prompt = length  # of the sequences of this step, and of those of the first one
         self._rows = self._calls = 0  # sequences of a step, and those of this step so far
         self._before: set[int] = set()  # hashes of the last step's sequences
         self._now: set[int] = set()  # and of this step's
@@ -135,9 +143,7 @@ class AllowedTokens:
         elif length != self._length or (
             length != self._prompt and (parent not in self._before or self._calls == self._rows)
         ):
-            self._length = self._prompt = length
-            self._rows = self._calls = 0
-            self._before, self._now = set(), set()
+            self._begin(length)
         self._calls += 1
         self._now.add(hash(ids))
         return self._prompt
@@ -167,7 +173,10 @@ class ItemLookup:
         self._trie, self._vocabulary = trie, vocabulary
 
     def of_text(self, text: str) -> list[str]:
-        """The ids of all items with the last Semantic ID in a text, in catalogue order; none if no item has it."""
+        """The ids of all items with the last Semantic ID in a text, in catalogue order; none if no item has it.
+
+        Whitespace between its tokens doesn't count: some tokenizers decode them so.
+        """
         codes = parse_last(text)
         return self._trie.items(codes) if codes else []
 
@@ -175,12 +184,16 @@ class ItemLookup:
         """The same for token ids, with or without the prompt before and the end and padding behind.
 
         Raises:
-            InputError: there is no tokenizer to read ids by.
+            InputError: there is no tokenizer to read ids by, or there are several sequences, as of a batch.
         """
         if self._vocabulary is None:
             raise InputError("item_lookup: needs the tokenizer to read token ids")
         known = self._vocabulary.codes
         ids = list(generated) if isinstance(generated, Sequence) else generated.tolist()
+        if not isinstance(ids, list) or any(
+            isinstance(single, Sequence) or hasattr(single, "tolist") for single in ids
+        ):
+            raise InputError("item_lookup: of_ids takes one sequence of token ids at a time: give it row by row")
         stop = len(ids)
         while stop and ids[stop - 1] not in known:
             stop -= 1

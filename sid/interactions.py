@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 from sid import splitting
 from sid.codes import row_chunks
 from sid.errors import InputError, listed
-from sid.interaction_table import SUFFIXES, read_item_ids, read_table
+from sid.interaction_table import SUFFIXES, check_columns, read_item_ids, read_table
+from sid.lines import text_lines
 from sid.params import Export
 
 SPLITS = ("train", "valid", "test")
+
+_TYPED = re.compile(r".+:(?:token|float)(?:_seq)?\s*")
+_WORDS = re.compile(r"\s*[^\W\d]\D*")
 
 Rows = NDArray[np.int32]
 """Numbers of items or users: their rows in the Semantic IDs, or in `Interactions.user_ids`."""
@@ -113,8 +118,9 @@ def read_interactions(path: Path, item_ids: pl.Series, wanted: Export) -> Intera
             for tables alone.
 
     Raises:
-        InputError: nothing there, broken files, no or several files for a split, unknown items, no interaction left
-            or none left to train on.
+        InputError: nothing there, broken files, no or several files for a split, unknown items, no interaction
+            with a history left in any split, or a table that `temporal` cuts at its earliest moment. That train alone
+            has no row, as where no user did enough for `leave_one_out`, is no error: splits may serve to test.
     """
     found = (_of_folder if _is_folder(path) else _of_table)(path, item_ids, wanted)
     if not any(len(split) for split in found.splits):
@@ -142,6 +148,20 @@ def item_counts(path: Path, item_ids: pl.Series) -> NDArray[np.int64]:
             if target in row_of:
                 counts[row_of[target]] += 1
     return counts
+
+
+def check_interactions(path: Path) -> None:
+    """Refuse by headers alone what `read_interactions` would refuse after long work.
+
+    Raises:
+        InputError: nothing there, no or several files for a split, a first line that is no header, unknown kind of
+            table, a missing column.
+    """
+    if _is_folder(path):
+        for _, file in _split_files(path):
+            next(_lines(file, {}), None)
+    else:
+        check_columns(path)
 
 
 def _is_folder(path: Path) -> bool:
@@ -252,27 +272,34 @@ def _split_files(folder: Path) -> list[tuple[str, Path]]:
 def _lines(path: Path, row_of: dict[str, int]) -> Iterator[tuple[int, str, list[str], str]]:
     """Line number, user, history and next item of every row of an .inter file."""
     number = 0
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                fields = line.rstrip("\r\n").split("\t")
-                if len(fields) != 3:
-                    raise InputError(
-                        f"{path}: line {number} has {len(fields)} columns, must have 3 separated by tabs: "
-                        "user, history, next item"
-                    )
-                user, past, target = fields
-                if number == 1:
-                    if target in row_of or target.isdigit():
-                        raise InputError(f"{path}: line 1 is data, must be a header of three column names")
-                    continue
-                yield number, user, past.split(), target
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error})") from None
+    for number, line in text_lines(path):
+        if not line.strip():
+            continue
+        fields = line.rstrip("\r\n").split("\t")
+        if len(fields) != 3:
+            raise InputError(
+                f"{path}: line {number} has {len(fields)} columns, must have 3 separated by tabs: "
+                "user, history, next item"
+            )
+        if number == 1:
+            if not _is_header(fields, row_of):
+                raise InputError(f"{path}: line 1 is data, must be a header of three column names")
+            continue
+        user, past, target = fields
+        if not user.strip():
+            raise InputError(f"{path}: line {number} has no user, must have one before the first tab")
+        yield number, user, past.split(), target
     if number == 0:
         raise InputError(f"{path}: is empty, must have a header of three column names")
+
+
+def _is_header(fields: list[str], row_of: dict[str, int]) -> bool:
+    """Whether a first line names columns: RecBole's types tell, else words without digits that are no ids."""
+    if any(_TYPED.fullmatch(field) for field in fields):
+        return True
+    return all(
+        _WORDS.fullmatch(field) and not any(part in row_of for part in (field, *field.split())) for field in fields
+    )
 
 
 def _read_split(

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from sid.errors import InputError, listed
+from sid.lines import json_lines
 
 FIELDS = ("title", "description", "brand", "categories")
 """The columns that are always there, in the order in which item.json lists them; empty where nothing is known."""
@@ -87,26 +88,11 @@ def _read_jsonl(path: Path, item_id_column: str) -> pl.DataFrame:
 
 
 def _jsonl_records(path: Path, item_id_column: str) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        try:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise InputError(f"{path}: line {number} is {line.strip():.40}, must be a JSON object")
-                identity = record.pop(item_id_column, None)
-                if isinstance(identity, bool) or not isinstance(identity, str | int):
-                    raise InputError(
-                        f"{path}: line {number} has {item_id_column} {identity!r}, must be a string or an integer"
-                    )
-                yield {**record, "item_id": str(identity)}
-        except InputError:
-            raise
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text ({error})") from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: line {number} is broken JSON ({error})") from None
+    for number, record in json_lines(path):
+        identity = record.pop(item_id_column, None)
+        if isinstance(identity, bool) or not isinstance(identity, str | int):
+            raise InputError(f"{path}: line {number} has {item_id_column} {identity!r}, must be a string or an integer")
+        yield {**record, "item_id": str(identity)}
 
 
 def _frame(records: Iterable[dict[str, Any]]) -> pl.DataFrame:

@@ -107,7 +107,7 @@ FormatName = Literal[
 class Export(Section):
     """`export`: what the trainer's files are called and made from."""
 
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
     interactions: PathText
     unknown_items: Literal["error", "skip"]
     split: Literal["leave_one_out", "temporal"]
@@ -119,6 +119,13 @@ class Export(Section):
     formats: Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
     prompts: PathText
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+
+    @field_validator("ratios", mode="before")
+    @classmethod
+    def _three(cls, ratios: object) -> object:
+        if isinstance(ratios, list | tuple) and len(ratios) != 3:
+            raise ValueError("must be three shares: of train, valid and test")
+        return ratios
 
     @field_validator("ratios")
     @classmethod
@@ -311,6 +318,8 @@ def _problem(prefix: str, detail: Any) -> str:
         rule = f"must have at least {limits['min_length']} entries"
     elif detail["type"] == "too_long":
         rule = f"must have at most {limits['max_length']} entries"
+    elif detail["type"] == "string_too_long":
+        rule = f"must have at most {limits['max_length']} characters"
     elif detail["type"] == "string_too_short":
         rule = "must not be empty text"
     else:

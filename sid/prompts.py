@@ -45,6 +45,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 
 PARTS = ("system", "instruction", "input", "output")
 _OPTIONAL = ("system",)
+_QUESTION = ("instruction", "input")
 _HISTORY = "history"
 _HISTORY_PARTS: Mapping[str, frozenset[str]] = {
     "sid": frozenset({"sid"}),
@@ -78,9 +79,17 @@ class Prompts:
         raw = yaml12.read(path)
         known = (_HISTORY, *TASKS)
         problems = [f"{path}: {key} is no task, must be one of {', '.join(known)}" for key in raw if key not in known]
-        problems += [f"{path}: {_HISTORY} {fault}" for fault in _history_faults(raw.get(_HISTORY))]
+        problems += [
+            f"{path}: {name} is missing, a prompt file must have {_HISTORY} and every task"
+            for name in known
+            if name not in raw
+        ]
+        if _HISTORY in raw:
+            problems += [f"{path}: {_HISTORY} {fault}" for fault in _history_faults(raw[_HISTORY])]
         for name, task in TASKS.items():
-            wordings = raw.get(name)
+            if name not in raw:
+                continue
+            wordings = raw[name]
             if not isinstance(wordings, list) or not wordings:
                 problems.append(f"{path}: {name} is {wordings!r}, must be a list of wordings")
                 continue
@@ -119,11 +128,11 @@ def _faults(task: Task, wording: object) -> Iterable[str]:
         if part not in wording and part in _OPTIONAL:
             continue
         allowed = {task.shown, task.asked} if part == "output" else {task.shown}
-        names, wrong = _placeholders(part, wording.get(part), allowed)
+        names, wrong = _placeholders(part, wording, allowed)
         faults += wrong
         if part == "output" and not wrong and task.asked not in names:
             faults.append(f"has an output without {{{task.asked}}}, which is what the model is to learn")
-        if part != "output":
+        if part in _QUESTION:
             shown |= names
     if not faults and task.shown not in shown:
         faults.append(f"shows no {{{task.shown}}} in instruction or input, nothing to answer from")
@@ -139,15 +148,21 @@ def _history_faults(parts: object) -> Iterable[str]:
         if part not in _HISTORY_PARTS
     ]
     for part, allowed in _HISTORY_PARTS.items():
-        names, wrong = _placeholders(part, parts.get(part), allowed)
+        names, wrong = _placeholders(part, parts, allowed)
         faults += wrong
         if not wrong and names != allowed:
             faults.append(f"has a {part} without {{{part}}}")
     return faults
 
 
-def _placeholders(part: str, text: object, allowed: Iterable[str]) -> tuple[set[str], list[str]]:
-    """The names of the placeholders in a template, and what is wrong with it."""
+def _placeholders(part: str, templates: Mapping[str, object], allowed: Iterable[str]) -> tuple[set[str], list[str]]:
+    """The names of the placeholders in one of the templates, and what is wrong with it."""
+    if part not in templates:
+        return set(), [f"has no {part}, must have one"]
+    text = templates[part]
+    if isinstance(text, dict):
+        name = ", ".join(map(str, text))
+        return set(), [f'has {part} {text!r:.40}, must be text: in quotes, as "{{{name}}}", if a placeholder is meant']
     if not isinstance(text, str):
         return set(), [f"has {part} {text!r}, must be text"]
     try:

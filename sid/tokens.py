@@ -14,7 +14,7 @@ from sid.codes import NO_TOKEN
 from sid.errors import InputError
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
-_RUN = re.compile(rf"(?:{_TOKEN.pattern})+")
+_RUN = re.compile(rf"{_TOKEN.pattern}(?:\s*{_TOKEN.pattern})*")
 
 
 def token(level: int, code: int) -> str:
@@ -53,9 +53,10 @@ def parse(text: str) -> tuple[int, ...]:
 def parse_last(text: str) -> tuple[int, ...] | None:
     """The codes of the last Semantic ID in a text that may hold anything else, such as what a model wrote.
 
-    None if there is none, or if the last tokens are not of levels a, b, c, ... in that order.
+    None if there is none, or if the last tokens are not of levels a, b, c, ... in that order. There may be whitespace
+    between tokens.
     """
-    runs = [match[0] for match in _RUN.finditer(text)]
+    runs = ["".join(match[0].split()) for match in _RUN.finditer(text)]
     start = runs[-1].rfind(f"<{ascii_lowercase[0]}_") if runs else -1
     if start < 0:
         return None

@@ -5,6 +5,7 @@ import sys
 from sid import params
 from sid.embeddings import open_embeddings
 from sid.errors import InputError
+from sid.interactions import check_interactions
 from sid.prompts import Prompts
 from sid.quantizers.methods import CONFIGS, check_sizes
 from stages.snapshot import PARAMS
@@ -27,6 +28,8 @@ def main() -> int:
         ]
         if missing:
             raise InputError(missing)
+        if (interactions := params.given(wanted.export.interactions)) is not None:
+            check_interactions(interactions)
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)

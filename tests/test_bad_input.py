@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from stages import preflight
 from tests.conftest import Project, catalogue
 
 
@@ -377,3 +378,14 @@ def test_one_clear_line_and_nothing_lost(
 
 def test_there_are_cases_enough() -> None:
     assert len({case[0] for case in CASES}) == len(CASES) >= 30
+
+
+def test_preflight_looks_at_the_header_of_interactions(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.folder)
+    assert preflight.main() == 0
+    project.path("log.csv").write_text("user_id,item,timestamp\n")
+    project.params(export__interactions="log.csv")
+    assert preflight.main() == 1
+    assert capsys.readouterr().err == "error: log.csv: no column item_id; its columns are user_id, item, timestamp\n"

@@ -196,6 +196,28 @@ def test_prompts_may_go_on_from_what_was_written() -> None:
             prompt += text + separator
 
 
+def test_a_whole_output_is_gone_on_from_after_a_reset() -> None:
+    """With the end token behind it, and with several sequences of which some ended before others."""
+    sids = uneven()
+    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids)
+    model = causal(len(tokenizer))
+    ids = tokenizer(["a", "b", "c"], return_tensors="pt")["input_ids"]
+    for _ in range(3):
+        length = ids.shape[1]
+        ids = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            prefix_allowed_tokens_fn=allowed,
+            do_sample=False,
+            max_new_tokens=allowed.max_new_tokens,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        assert set(tokenizer.batch_decode(ids[:, length:], skip_special_tokens=True)) <= set(sids.texts())
+        allowed.reset()
+
+
 def test_several_items_a_semantic_id_and_shorter_ones() -> None:
     sids = uneven()
     tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
@@ -215,11 +237,19 @@ def test_several_items_a_semantic_id_and_shorter_ones() -> None:
     }
     for text, items in expected.items():
         assert lookup.of_text(text) == items
+        assert lookup.of_text(f"[CLS] {text.replace('><', '> <')} [SEP]") == items
+        assert lookup.of_text(text.replace("><", ">\n \t<")) == items
         assert lookup.of_text(f"Item <a_0><b_5>: {text}</s><pad>") == (items or (["d"] if "<" not in text else []))
         ids = tokenizer.encode(text, add_special_tokens=False)
         assert lookup.of_ids(ids) == items
         assert lookup.of_ids(np.array([*ids, tokenizer.eos_token_id, tokenizer.pad_token_id])) == items
     assert lookup.of_ids(tokenizer.encode("<a_0><b_5><a_1><b_2>")) == ["a"]
+    assert lookup.of_text("<a_1><b_2><c_3> <a_0> <b_5>") == ["d"]
+    batch = torch.tensor([[1, 2], [3, 4]])
+    for several in (batch, batch.numpy(), batch.tolist(), list(batch), torch.tensor(1)):
+        with pytest.raises(InputError, match="takes one sequence of token ids at a time"):
+            lookup.of_ids(several)
+    assert lookup.of_ids([]) == lookup.of_ids(torch.tensor([], dtype=torch.int64)) == []
     with pytest.raises(InputError, match="needs the tokenizer"):
         item_lookup(sids).of_ids([1])
 

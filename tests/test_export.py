@@ -402,9 +402,59 @@ def test_no_records_are_warned_of(tmp_path: Path) -> None:
     assert figures["warnings"] == ["no record of any task: messages, alpaca hold nothing to train on"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "changes", "said"),
+    [
+        ([("u", item, time) for time, item in enumerate("012")], {}, "no user has 4 known interactions"),
+        (
+            [("u", item, time) for time, item in enumerate("0123")],
+            {"min_history": 2},
+            "no user has 5 known interactions, which leave_one_out (two held out) and export.min_history 2 need for "
+            "one row to train on (left out: short_history 1)",
+        ),
+        (
+            [("u", "0", 1), ("v", "0", 2), ("w", "0", 3), ("u", "1", 4), ("v", "1", 5)],
+            {"split": "temporal", "ratios": [0.6, 0.0, 0.4]},
+            "before the first cut of export.ratios [0.6, 0.0, 0.4] no row has the history that export.min_history 1",
+        ),
+    ],
+)
+def test_a_table_without_a_row_to_train_on_is_warned_of(
+    tmp_path: Path, rows: list[tuple[str, str, int]], changes: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "log.csv"
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(path)
+    changes |= {"tasks": ["sid_history_to_sid", "title_to_sid"], "formats": ["prompt_completion"]}
+    figures = export(tmp_path / "sft", *shop(), interactions=str(path), **changes)
+    split, task = figures["warnings"]
+    assert split.startswith(f"{path}: no row is left for train: {said}")
+    assert task == "no train record of sid_history_to_sid: nothing in prompt_completion trains them"
+    assert "train" not in figures["records"]["sid_history_to_sid"]
+
+
+def test_inter_files_without_a_row_to_train_on_are_warned_of(tmp_path: Path) -> None:
+    folder = inter(tmp_path / "inter", train="u\t0\t1\n", test="u\t0 1\t2\n")
+    for changes in ({"min_history": 2}, {"interactions": inter(tmp_path / "test", test="u\t0\t1\n")}):
+        folder = changes.pop("interactions", folder)
+        figures = export(tmp_path / str(changes), *shop(), interactions=folder, formats=["index"], **changes)
+        (warning,) = figures["warnings"]
+        assert warning.startswith(f"{folder}: no row is left for train: train.inter is missing, has no rows, or none")
+
+
+def test_tasks_that_lack_titles_or_descriptions_to_train_on_are_warned_of(tmp_path: Path) -> None:
+    sids, items = shop(["0"])
+    figures = export(tmp_path, sids, items, tasks=["title_to_sid", "description_to_sid"], formats=["messages"])
+    assert figures["warnings"] == ["no train record of description_to_sid: nothing in messages trains them"]
+
+
 def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> None:
     figures = export(tmp_path, *shop())
-    assert [text.split(":")[1].split()[0] for text in figures["warnings"]] == ["MiniOneRec", "LC-Rec"]
+    *by_reader, untrained = figures["warnings"]
+    assert [text.split(":")[1].split()[0] for text in by_reader] == ["MiniOneRec", "LC-Rec"]
+    assert untrained == (
+        "no train record of sid_history_to_sid, sid_history_to_title, title_history_to_sid, title_history_to_title "
+        "(export.interactions is data/none): nothing in alpaca, messages, prompt_completion, parquet trains them"
+    )
     assert {task for task, splits in figures["records"].items() if splits} == {
         "title_to_sid",
         "sid_to_title",

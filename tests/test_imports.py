@@ -28,7 +28,7 @@ EXPORT_FORMATS = (
 # From bottom to top; a module may import its own layer's earlier groups and everything below.
 LAYERS: list[list[str]] = [
     ["sid.errors"],
-    ["sid.files", "sid.yaml12", "sid.readers"],
+    ["sid.files", "sid.lines", "sid.yaml12", "sid.readers"],
     ["sid.codes"],
     ["sid.equality"],
     ["sid.params", "sid.tokens", "sid.metadata", "sid.embeddings", "sid.prepared", "sid.metrics"],

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from sid.errors import InputError
 from sid.interaction_table import read_table
-from sid.interactions import SPLITS, Interactions, item_counts, read_interactions
+from sid.interactions import SPLITS, Interactions, check_interactions, item_counts, read_interactions
 from tests.shop import inter, wanted
 
 IDS = pl.Series("item_id", [*"abcdefgh"])
+GOOD_LINE = '{"user_id": "u", "item_id": "a", "timestamp": 1}\n'
 
 Row = tuple[str, list[str], str]
 
@@ -271,12 +272,12 @@ def test_times_of_every_kind(tmp_path: Path, suffix: str, times: list[Any], orde
         (["2026-01-31", "17"], "row 1 has timestamp '17', must be .* throughout"),
         (["nan", "1.5"], "row 0 has timestamp nan, must be"),
         ([True, False], "column timestamp is Boolean, must be integer"),
-        ([2**64 - 1, 1], "beyond 64 bits"),
+        ([2**64 - 1, 1], "row 0 has timestamp 18446744073709551615, must be at most 9223372036854775807"),
     ],
 )
 def test_bad_times_are_refused_with_their_row(tmp_path: Path, times: list[Any], said: str) -> None:
     frame = pl.DataFrame({"user_id": ["u", "u"], "item_id": ["a", "b"], "timestamp": pl.Series(times, strict=False)})
-    if said == "beyond 64 bits":
+    if 2**64 - 1 in times:
         frame = frame.with_columns(pl.Series("timestamp", times, pl.UInt64))
     frame.write_parquet(tmp_path / "log.parquet")
     with pytest.raises(InputError, match=said):
@@ -294,18 +295,107 @@ def test_bad_times_are_refused_with_their_row(tmp_path: Path, times: list[Any], 
         ("log.csv", "user_id,item_id,timestamp\nu,,1\n", "row 0 has no item_id"),
         ("log.csv", 'user_id,item_id,timestamp\nu,"",1\n', "row 0 has no item_id"),
         ("log.csv", "user_id,item_id,timestamp\nu,a,\n", "row 0 has no timestamp"),
-        ("log.csv", "user_id,item_id,timestamp\nu,a,1,2,3\n", "can't be read as csv"),
+        ("log.csv", "user_id,item_id,timestamp\nu,a,1,2,3\n", "line 2 has 5 fields, its header has 3"),
         ("log.jsonl", "[1]\n", "log.jsonl: "),
-        ("log.jsonl", '{"user_id": "u"', "can't be read as jsonl"),
+        (
+            "log.jsonl",
+            GOOD_LINE + '\n{"user_id": "u", "item_id"\n',
+            r"line 3 is broken JSON \(Expecting ':' delimiter at",
+        ),
+        ("log.jsonl", GOOD_LINE + "[1]\n", r"line 2 is \[1\], must be a JSON object"),
+        ("log.jsonl", GOOD_LINE.replace("1", "NaN"), r"line 1 is broken JSON \(NaN is no JSON\)"),
+        ("log.jsonl", GOOD_LINE + '{"user_id": "\udcff"}\n', "line 2 is not UTF-8 text"),
+        ("log.csv", 'user_id,item_id,timestamp\nu,a,1\nu,"b,2\nu,c,3\n', "line 3 has a quote that isn't closed"),
+        ("log.csv", 'user_id,item_id,timestamp\n"u\n",a,1\nu,"b,2\nu,"c",3\n', "line 4 has a quote that isn't closed"),
+        ("log.csv", "user_id,item_id,timestamp\nu,\udcff,1\n", "line 2 is not UTF-8 text"),
+        (
+            "log.csv",
+            "user_id,item_id,timestamp,user_id\nu,a,1,v\n",
+            "column user_id stands more than once in the header",
+        ),
+        ("log.csv", "user_id,item_id,timestamp\n,,\n\n", "has no rows"),
         ("log.jsonl", '{"user_id": "u", "item_id": "a"}\n', "no row has timestamp, must have user_id"),
         ("log.parquet", "PAR1", "can't be read as parquet"),
         ("log.tsv", "x", "unknown kind of file '.tsv'; must be .csv, .jsonl, .parquet"),
     ],
 )
 def test_broken_tables_are_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
-    (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match=said):
+    (tmp_path / name).write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(InputError, match=said) as caught:
         read_table(tmp_path / name)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 200
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_a_byte_order_mark_and_empty_lines_are_no_matter(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    csv = 'user_id,item_id,timestamp,title\n\nu,a,1,x\n,,,\nu,b,2,\n  \n"",,"",\n\n'
+    path.write_text(csv if name == "log.csv" else f"{GOOD_LINE}\n{GOOD_LINE}\n \n", encoding="utf-8-sig")
+    assert len(read_table(path)) == 2
+    assert int(item_counts(path, IDS).sum()) == 2
+    check_interactions(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("log.csv", "user_id,time\n", "no column item_id, timestamp; its columns are user_id, time"),
+        ("log.csv", "", "can't be read as csv"),
+        ("log.csv", "user_id,item_id,timestamp,item_id\n", "column item_id stands more than once"),
+        ("log.jsonl", '\n{"user_id": 1, "item_id": 2}\n', "line 2 has no timestamp, must have user_id, item_id"),
+        ("log.jsonl", "\n", "has no rows"),
+        ("log.parquet", "PAR1", "can't be read as parquet"),
+        ("log.tsv", "x", "unknown kind of file"),
+        ("inter/train.inter", "1\t2 3\t4\n", "line 1 is data"),
+        ("inter/log.csv", "", "has no train.inter, valid.inter or test.inter"),
+    ],
+)
+def test_headers_are_checked_before_the_work(tmp_path: Path, name: str, content: str, said: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        check_interactions(path.parent if name.startswith("inter/") else path)
+
+
+def test_rows_are_not_looked_at_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n,a,never\n")
+    check_interactions(tmp_path / "log.csv")
+    (tmp_path / "log.jsonl").write_text(GOOD_LINE + "no JSON\n")
+    check_interactions(tmp_path / "log.jsonl")
+    check_interactions(table(tmp_path / "log.parquet", [("u", "a", 1)]))
+    check_interactions(Path(inter(tmp_path / "inter")))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "user_id:token\titem_id_list:token_seq\titem_id:token",
+        "a:token\tb:token_seq\tc1:token",
+        "user_id\titem_id_list\titem_id",
+        "user\thistory\tnext item",
+        "\ufeff用户\t历史\t下一个",
+    ],
+)
+def test_headers_of_inter_files(tmp_path: Path, header: str) -> None:
+    (tmp_path / "train.inter").write_text(f"{header}\r\nu\ta\tb\r\n", encoding="utf-8")
+    assert rows_of(read(tmp_path)) == {"train": [("u", ["a"], "b")]}
+
+
+@pytest.mark.parametrize(
+    "first", ["u\ta\tx", "u\tx a\ty", "u1\tx\ty", "u\tsku-7\ty", "u\tx\tsku-9", "u\t\tx", "\tx\ty"]
+)
+def test_inter_files_without_a_header_are_refused(tmp_path: Path, first: str) -> None:
+    (tmp_path / "train.inter").write_text(f"{first}\nu\ta\tb\n")
+    with pytest.raises(InputError, match=r"train.inter: line 1 is data, must be a header of three column names"):
+        read(tmp_path, unknown_items="skip")
+
+
+@pytest.mark.parametrize("user", ["", "  "])
+def test_a_row_of_an_inter_file_without_a_user_is_refused(tmp_path: Path, user: str) -> None:
+    folder = Path(inter(tmp_path / "inter", train=f"u\ta\tb\n{user}\ta\tb\n"))
+    with pytest.raises(InputError, match=r"train.inter: line 3 has no user"):
+        read(folder)
 
 
 def test_ids_of_a_table_are_text_or_integers(tmp_path: Path) -> None:

@@ -61,11 +61,15 @@ def first(prompts: dict[str, Any], task: str = "sid_history_to_sid") -> dict[str
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda p: p.pop("title_to_sid"), "title_to_sid is None, must be a list of wordings"),
+        (lambda p: p.pop("title_to_sid"), "title_to_sid is missing, a prompt file must have history and every task"),
         (lambda p: p.update(sequence=[]), "sequence is no task, must be one of history, sid_history_to_sid"),
         (lambda p: p.update(title_to_sid=[]), "title_to_sid is [], must be a list"),
         (lambda p: p["title_to_sid"].append("x"), "title_to_sid[3] is 'x', must be a mapping"),
-        (lambda p: first(p).pop("input"), "sid_history_to_sid[0] has input None, must be text"),
+        (lambda p: first(p).pop("input"), "sid_history_to_sid[0] has no input, must have one"),
+        (lambda p: first(p).update(input={"history": None}), """must be text: in quotes, as "{history}", if a"""),
+        (lambda p: first(p).update(output={"sid": None}), """must be text: in quotes, as "{sid}", if a placeholder"""),
+        (lambda p: first(p).update(system="{history}", input=""), "shows no {history} in instruction or input"),
+        (lambda p: p.update(title_to_sid=None), "title_to_sid is None, must be a list of wordings"),
         (lambda p: first(p).update(system=None), "sid_history_to_sid[0] has system None, must be text"),
         (lambda p: first(p).update(role="x"), "sid_history_to_sid[0] has an unknown part role"),
         (lambda p: first(p).update(input="{title}"), "has a placeholder {title} in input, must be history"),
@@ -77,8 +81,8 @@ def first(prompts: dict[str, Any], task: str = "sid_history_to_sid") -> dict[str
         (lambda p: first(p).update(input="{}{history}"), "has a placeholder {} in input"),
         (lambda p: first(p).update(input="{history!r}"), "has a placeholder with a format in input"),
         (lambda p: first(p).update(input="{history.x}"), "has a placeholder {history.x} in input"),
-        (lambda p: p.pop("history"), "history is None, must be a mapping with sid, title, separator"),
-        (lambda p: p["history"].pop("separator"), "history has separator None, must be text"),
+        (lambda p: p.pop("history"), "history is missing, a prompt file must have history and every task"),
+        (lambda p: p["history"].pop("separator"), "history has no separator, must have one"),
         (
             lambda p: p["history"].update(separator="{sid}"),
             "history has a placeholder {sid} in separator, there is none",

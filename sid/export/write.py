@@ -15,10 +15,10 @@ from sid.errors import InputError
 from sid.export.formats import FORMATS
 from sid.export.source import Source
 from sid.interactions import Interactions, read_interactions
-from sid.params import Export, given
-from sid.prompts import Prompts
+from sid.params import NOT_GIVEN, Export, given
+from sid.prompts import TASKS, Prompts
 from sid.semantic_ids import SemanticIds
-from sid.sft import records
+from sid.sft import TRAIN, records
 
 Counts = Counter[tuple[str, str]]
 
@@ -37,7 +37,7 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
         of all levels); `interactions` per split, `skipped_interactions` per reason (see `Interactions`), `users`
         with an interaction in a split and `users_left_out`; `records` and `records_left_out` (for want of a title or
         description) per task and split; per format `files` and `records` (entries or rows for what is no record);
-        `warnings` by reader.
+        `warnings`: what which reader would lose, and where a split or a task has nothing to train on.
 
     Raises:
         InputError: prompts or interactions that can't be used, items that are not those of the Semantic IDs, or
@@ -50,6 +50,8 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
     interactions = read_interactions(path, sids.item_ids, wanted) if path is not None else None
     source = Source(wanted.dataset, sids, items, interactions)
     warnings = [warning for name in wanted.formats for warning in FORMATS[name].warnings(source)]
+    if interactions is not None and not any(split.name == TRAIN and len(split) for split in interactions.splits):
+        warnings.insert(0, _no_train_rows(interactions, wanted))
     for name in wanted.formats:
         (folder / name).mkdir()
 
@@ -61,8 +63,8 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
     made, left_out = _write_records(folder, source, prompts, wanted)
     of_records = [name for name in wanted.formats if FORMATS[name].open is not None]
     counts.update(dict.fromkeys(of_records, made.total()))
-    if of_records and not made:
-        warnings.append(f"no record of any task: {', '.join(of_records)} hold nothing to train on")
+    if of_records:
+        warnings += _no_train_records(of_records, made, wanted, interactions)
     return {
         "dataset": wanted.dataset,
         "items": len(items),
@@ -95,6 +97,39 @@ def _write_records(folder: Path, source: Source, prompts: Prompts, wanted: Expor
             for writer in writers:
                 writer.add(record)
     return made, left_out
+
+
+def _no_train_rows(found: Interactions, wanted: Export) -> str:
+    """Why no row of the interactions is left for train."""
+    shortest = f"export.min_history {wanted.min_history}"
+    if found.whole is None:
+        reason = f"train.inter is missing, has no rows, or none with the history that {shortest} wants"
+    elif wanted.split == "leave_one_out":
+        reason = (
+            f"no user has {wanted.min_history + 3} known interactions, which leave_one_out (two held out) and "
+            f"{shortest} need for one row to train on"
+        )
+    else:
+        reason = (
+            f"before the first cut of export.ratios {list(wanted.ratios)} no row has the history that {shortest} wants"
+        )
+    counts = ", ".join(f"{name} {count:,}" for name, count in found.skipped.items() if count)
+    return f"{wanted.interactions}: no row is left for train: {reason}" + (f" (left out: {counts})" if counts else "")
+
+
+def _no_train_records(
+    of_records: Sequence[str], made: Counts, wanted: Export, interactions: Interactions | None
+) -> list[str]:
+    """A line if a wanted task, or all of them, have nothing to train on."""
+    formats = ", ".join(of_records)
+    if not made:
+        return [f"no record of any task: {formats} hold nothing to train on"]
+    untrained = [task for task in wanted.tasks if not made[task, TRAIN]]
+    if not untrained:
+        return []
+    of_history = [task for task in untrained if TASKS[task].history_of]
+    why = f" (export.interactions is {NOT_GIVEN})" if of_history and interactions is None else ""
+    return [f"no train record of {', '.join(untrained)}{why}: nothing in {formats} trains them"]
 
 
 def _by_task(tasks: Sequence[str], counts: Counts) -> dict[str, dict[str, int]]:
