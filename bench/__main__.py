@@ -12,8 +12,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -21,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.child import ROOT, child
 from bench.contenders import mixture
 
-ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
 TABLES = ("dedupe", "metrics", "export")  # modules with a `section`
@@ -89,12 +87,7 @@ def measure(contender: str, job: dict[str, Any], folder: Path) -> dict[str, Any]
         if not path.exists():
             np.save(path, mixture(job["rows"], job["dim"]))
         job = {**job, "data": str(path)}
-    command = [sys.executable, "-m", "bench.contenders", contender, json.dumps(job)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{contender} failed:\n{done.stderr}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return child("bench.contenders", contender, json.dumps(job))
 
 
 def table(title: str, job: dict[str, Any], contenders: list[Contender]) -> str:

@@ -6,19 +6,17 @@ python -m bench.dedupe <strategy> <rows> <equal rows>     prints a line of JSON
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.child import child
 from bench.contenders import peak_mib
 from sid import collisions, matching
 from sid.codes import row_chunks
 
-ROOT = Path(__file__).parents[1]
 K, DIM, LEVELS = 256, 64, 3
 RUNS = [
     ("reassign", 10_000, 0),
@@ -90,11 +88,7 @@ def section() -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for strategy, rows, equal in RUNS:
-        command = [sys.executable, "-m", "bench.dedupe", strategy, str(rows), str(equal)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{command} failed:\n{done.stderr}")
-        found = json.loads(done.stdout.splitlines()[-1])
+        found = child("bench.dedupe", strategy, str(rows), str(equal))
         lines.append(
             f"| {strategy} | {rows:,} | {equal:,} | {found['colliding']:.1%} | {found['left']:,} items "
             f"| {found['moved']:.1%} | {found['seconds']:.2f} s | {1e6 * found['seconds'] / rows:.0f} us "

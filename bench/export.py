@@ -7,7 +7,6 @@ python -m bench.export measure <folder>     prints a line of JSON
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,13 +17,13 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 
+from bench.child import ROOT, child
 from bench.contenders import peak_mib
 from sid.export import write_all
 from sid.metadata import FIELDS
 from sid.params import Export, FormatName, TaskName
 from sid.semantic_ids import SemanticIds
 
-ROOT = Path(__file__).parents[1]
 SIZES = (256, 256, 256)
 RUNS = [(100_000, 25_000), (1_000_000, 25_000)]
 LONGEST = 20
@@ -97,12 +96,8 @@ def section() -> str:
     for items, users in RUNS:
         with tempfile.TemporaryDirectory() as folder:
             # in another process: the peak is the export's alone
-            for step in (["prepare", folder, str(items), str(users)], ["measure", folder]):
-                command = [sys.executable, "-m", "bench.export", *step]
-                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise SystemExit(f"{command} failed:\n{done.stderr}")
-        found = json.loads(done.stdout.splitlines()[-1])
+            child("bench.export", "prepare", folder, str(items), str(users))
+            found = child("bench.export", "measure", folder)
         each = 1e6 * found["seconds"] / found["records"]
         lines.append(
             f"| {items:,} | {users:,} | {found['records']:,} | {found['written_mib']:,.0f} MiB "

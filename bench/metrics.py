@@ -6,23 +6,21 @@ python -m bench.metrics <what> <rows>     prints a line of JSON
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from bench.child import ROOT, child
 from bench.contenders import mixture, peak_mib
 from sid import dedupe, metrics, neighbours, params, quality, report
 from sid.equality import first_equal
 from sid.quantizers import methods
 from sid.semantic_ids import SemanticIds
 
-ROOT = Path(__file__).parents[1]
 K, LEVELS, DIM = 256, 3, 64
 CODES, VECTORS, PAGE = "all figures of the codes", "neighbours and purity", "the page, neighbours known"
 RUNS = [
@@ -115,9 +113,7 @@ def section() -> str:
         "|---|---|---|---|---|",
     ]
     for what, rows in RUNS:
-        command = [sys.executable, "-m", "bench.metrics", what, str(rows)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
+        found = child("bench.metrics", what, str(rows))
         size = f", {found['MB']:.1f} MB" if "MB" in found else ""
         lines.append(
             f"| {what}{size} | {rows:,} | {found['seconds']:.2f} s | {1e6 * found['seconds'] / rows:.2f} us "

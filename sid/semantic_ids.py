@@ -65,15 +65,31 @@ class SemanticIds:
         Raises:
             InputError: the file is missing, no Parquet, or not made by `save`.
         """
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InputError(f"{path}: can't be read as Parquet ({error})") from None
-        metadata = table.schema.metadata or {}
-        missing = [name for name in ("item_id", "codes") if name not in table.column_names]
-        if missing or SIZES_KEY not in metadata:
-            raise InputError(f"{path}: holds no Semantic IDs (columns {table.column_names}); run the dedupe stage")
-        sizes = tuple(int(size) for size in json.loads(metadata[SIZES_KEY]))
-        flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage")
         ids = pl.Series("item_id", table.column("item_id"))
-        return cls(ids, flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes)
+        return cls(ids, codes, sizes)
+
+
+def read_codes(path: str | Path, beside: str, what: str, remedy: str) -> tuple[pa.Table, Codes, tuple[int, ...]]:
+    """A Parquet file with a column `codes`, another one beside it, and the code sizes in its metadata.
+
+    Args:
+        beside: the other column that must be there.
+        what, remedy: what the file should hold and how it is made, for the message.
+
+    Returns:
+        The table, its codes (N, L) int32 and the L sizes.
+
+    Raises:
+        InputError: the file is missing, no Parquet, or without one of these.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: can't be read as Parquet ({error})") from None
+    metadata = table.schema.metadata or {}
+    if SIZES_KEY not in metadata or not {"codes", beside} <= set(table.column_names):
+        raise InputError(f"{path}: holds no {what} (columns {table.column_names}); {remedy}")
+    sizes = tuple(int(size) for size in json.loads(metadata[SIZES_KEY]))
+    flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return table, flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sid.codes import NO_TOKEN, Codes, code_lists
-from sid.errors import InputError
-from sid.semantic_ids import SIZES_KEY, SemanticIds
+from sid.semantic_ids import SIZES_KEY, SemanticIds, read_codes
 from sid.tokens import sid_text
 
 _EMPTY = np.empty(0, np.int32)
@@ -92,19 +91,11 @@ class Trie:
         Raises:
             InputError: the file is missing, no Parquet, or not made by `save`.
         """
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InputError(f"{path}: can't be read as Parquet ({error})") from None
-        metadata = table.schema.metadata or {}
-        if SIZES_KEY not in metadata or not {"codes", "item_ids"} <= set(table.column_names):
-            raise InputError(f"{path}: holds no trie (columns {table.column_names}); export it by the format trie")
-        sizes = tuple(int(size) for size in json.loads(metadata[SIZES_KEY]))
-        flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        table, codes, sizes = read_codes(path, "item_ids", "trie", "export it by the format trie")
         lists = table.column("item_ids").combine_chunks()
         offsets = lists.offsets.to_numpy().astype(np.int64)
         ids = pl.Series("item_id", lists.flatten())
-        return cls(flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes, ids, offsets - offsets[0])
+        return cls(codes, sizes, ids, offsets - offsets[0])
 
     @cached_property
     def _level_starts(self) -> list[NDArray[np.int64]]:

@@ -125,8 +125,9 @@ def few_codes(project: Project) -> None:
     report["levels"].pop("level_3")
     project.path("reports/index.json").write_text(json.dumps(report))
     np.save(project.path("data/codes.npy"), np.zeros((60, 2), np.int32))
-    project.params(quant__num_emb_list=[4, 4])
+    project.params(quant__num_emb_list=[4, 4], dedupe__strategy="append")
     project.succeed("train")
+    project.params(dedupe__strategy="reassign")
 
 
 def prompt(project: Project, history: str) -> None:
