@@ -108,8 +108,8 @@ def test_an_edit_of_what_the_stage_does_not_declare_is_none_of_its_business(fini
 
 
 KILLS = [
-    *((signal.SIGKILL, share) for share in (0.3, 0.6, 0.8, 0.9, 0.95, 1.0)),
-    *((number, share) for number in (signal.SIGTERM, signal.SIGINT) for share in (0.5, 0.9)),
+    *((signal.SIGKILL, share) for share in (0.5, 0.8, 0.95)),
+    *((number, share) for number in (signal.SIGTERM, signal.SIGINT) for share in (0.6, 0.9)),
 ]
 
 
