@@ -125,7 +125,7 @@ def assignment_share() -> str:
 
     import torch
 
-    from sid.clustering.lloyd import nearest
+    from sid.clustering.kmeans import nearest
 
     def rate(work: Any, flops: float) -> float:
         times = []

@@ -33,7 +33,7 @@ def sid_kmeans(rows: np.ndarray, job: dict[str, Any], level: int) -> Result:
     """Ours, with the job's iterations."""
     import torch
 
-    from sid.clustering.lloyd import kmeans
+    from sid.clustering.kmeans import kmeans
 
     found = kmeans(torch.from_numpy(rows), job["k"], max_iters=job["iterations"], tol=job.get("tol", 1e-4), seed=level)
     return found.labels.numpy(), found.centroids.numpy()
@@ -82,7 +82,7 @@ def sid_encode(rows: np.ndarray, job: dict[str, Any], level: int) -> Result:
     """Ours: nearest centroid of every row, exact row by row."""
     import torch
 
-    from sid.clustering.lloyd import nearest
+    from sid.clustering.kmeans import nearest
 
     table = rows[: job["k"]].copy()
     return nearest(torch.from_numpy(rows), torch.from_numpy(table)).numpy(), table

@@ -14,8 +14,9 @@ import numpy as np
 
 from bench.child import child
 from bench.contenders import peak_mib
-from sid import collisions, matching
-from sid.codes import row_chunks
+from sid.arrays import row_chunks
+from sid.dedupe import groups as collisions
+from sid.dedupe import reassign as matching
 
 K, DIM, LEVELS = 256, 64, 3
 RUNS = [

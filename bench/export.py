@@ -19,10 +19,10 @@ import polars as pl
 
 from bench.child import ROOT, child
 from bench.contenders import peak_mib
+from sid.catalogue.metadata import FIELDS
 from sid.export import write_all
-from sid.metadata import FIELDS
+from sid.ids import SemanticIds
 from sid.params import Export, FormatName, TaskName
-from sid.semantic_ids import SemanticIds
 
 SIZES = (256, 256, 256)
 RUNS = [(100_000, 25_000), (1_000_000, 25_000)]

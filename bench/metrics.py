@@ -16,10 +16,13 @@ import polars as pl
 
 from bench.child import ROOT, child
 from bench.contenders import mixture, peak_mib
-from sid import dedupe, metrics, neighbours, params, quality, report
-from sid.equality import first_equal
+from sid import params
+from sid.catalogue.duplicates import first_equal
+from sid.dedupe import resolve as dedupe
+from sid.ids import SemanticIds
+from sid.measure import metrics, neighbours, quality
 from sid.quantizers import methods
-from sid.semantic_ids import SemanticIds
+from sid.report import page as report
 
 K, LEVELS, DIM = 256, 3, 64
 CODES, VECTORS, PAGE = "all figures of the codes", "neighbours and purity", "the page, neighbours known"

@@ -18,10 +18,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sid import metrics, params
+from sid import params
+from sid.measure import metrics
 from sid.params import Quant
-from sid.quantizers import methods, rqvae, training
+from sid.quantizers import methods, rqvae
 from sid.quantizers.rqvae import RQVAEConfig
+from sid.quantizers.training import loop as training
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SIZES = (256, 256, 256)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sid import yaml12
-from sid.codes import MAX_LEVELS
+from sid.arrays import MAX_LEVELS
 from sid.errors import InputError
 
 NOT_GIVEN = "data/none"

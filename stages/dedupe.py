@@ -2,14 +2,16 @@
 
 import sys
 
-from sid import charts, dedupe, report
-from sid.codes import load_codes
+from sid.arrays import load_codes, load_vectors
+from sid.catalogue.metadata import load_items
+from sid.dedupe import resolve as dedupe
 from sid.files import read_json, write_csv, write_json
-from sid.interactions import item_counts
+from sid.ids import SemanticIds
+from sid.interactions.sequences import item_counts
 from sid.params import given
-from sid.prepared import load_items, load_vectors
 from sid.quantizers import methods
-from sid.semantic_ids import SemanticIds
+from sid.report import charts
+from sid.report import page as report
 from stages.run import Stage, run
 
 

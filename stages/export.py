@@ -2,10 +2,10 @@
 
 import sys
 
+from sid.catalogue.metadata import load_items
 from sid.export import write_all
 from sid.files import write_json
-from sid.prepared import load_items
-from sid.semantic_ids import SemanticIds
+from sid.ids import SemanticIds
 from stages.run import Stage, run
 
 

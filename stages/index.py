@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from sid import quality
+from sid.arrays import load_vectors
 from sid.files import write_json
-from sid.prepared import load_vectors
+from sid.measure import quality
 from sid.quantizers import methods
 from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
     """Vectors, quantizer -> codes, report."""
-    from sid.assignment import balanced_codes, nearest_codes  # loads torch
+    from sid.quantizers.assignment import balanced_codes, nearest_codes  # loads torch
 
     vectors, wanted = load_vectors(stage.input("vectors")), stage.params.index
     device = methods.resolve_device(stage.params.quant.device)

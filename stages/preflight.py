@@ -3,10 +3,10 @@
 import sys
 
 from sid import params
-from sid.embeddings import open_embeddings
+from sid.catalogue.embeddings import open_embeddings
 from sid.errors import InputError
-from sid.interactions import check_interactions
-from sid.prompts import Prompts
+from sid.export.prompts import Prompts
+from sid.interactions.sequences import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
 from stages.snapshot import PARAMS
 

@@ -1,10 +1,11 @@
 """Load embeddings and item metadata, clean and align them, and write both as the prepared artifacts."""
 
-from sid import items, params
-from sid.embeddings import open_embeddings
+from sid import params
+from sid.catalogue import cleaning as items
+from sid.catalogue.cleaning import Cleaning
+from sid.catalogue.embeddings import open_embeddings
+from sid.catalogue.metadata import read_metadata
 from sid.files import write_json
-from sid.items import Cleaning
-from sid.metadata import read_metadata
 from stages.run import Stage, run
 
 

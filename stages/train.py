@@ -1,8 +1,8 @@
 """Fit the quantiser that quant.method names to the prepared vectors."""
 
 from sid import params
+from sid.arrays import load_vectors
 from sid.files import write_csv, write_json
-from sid.prepared import load_vectors
 from sid.quantizers import methods
 from stages.run import Stage, run
 

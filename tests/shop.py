@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sid.metadata import FIELDS
+from sid.catalogue.metadata import FIELDS
+from sid.export.prompts import TASKS
+from sid.ids import SemanticIds
 from sid.params import NOT_GIVEN, Export
-from sid.prompts import TASKS
-from sid.semantic_ids import SemanticIds
 from tests.conftest import ROOT
 
 NASTY = [

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sid.errors import InputError
-from sid.quantizers import checkpoint
+from sid.quantizers import model_file
 from sid.quantizers.autoencoder import KIND, AutoencoderQuantizer, ExactMlp, Mlp
 from sid.quantizers.base import Scaling
-from sid.quantizers.network import Frame, Net
+from sid.quantizers.training.network import Frame, Net
 
 
 def mlp(*widths: int, seed: int = 0, residual: bool = False) -> Mlp:
@@ -121,7 +121,7 @@ def test_decode_of_encode_reads_the_nearest_words() -> None:
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     model, rows = quantizer(), vectors(100)
     model.save(tmp_path / "one.pth")
-    state = checkpoint.read(tmp_path / "one.pth")
+    state = model_file.read(tmp_path / "one.pth")
     assert state["kind"] == KIND
     loaded = AutoencoderQuantizer.from_state(state, "cpu")
     assert (loaded.method, loaded.dim, loaded.code_sizes, loaded.info) == ("rqvae", 48, (40, 30, 50), {"a": 1})

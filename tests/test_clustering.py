@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from sid.clustering.balanced import balanced_assign, balanced_kmeans, size_bounds
-from sid.clustering.lloyd import kmeans, nearest, squared_distances
+from sid.clustering.kmeans import kmeans, nearest, squared_distances
 from sid.errors import InputError
 
 

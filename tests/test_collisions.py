@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sid import collisions
+from sid.dedupe import groups as collisions
 from sid.errors import InputError
 
 

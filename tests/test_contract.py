@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sid import params
-from sid.codes import check_codes
+from sid.arrays import check_codes
 from sid.errors import InputError
 from sid.params import Params
 from sid.quantizers import methods

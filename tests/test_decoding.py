@@ -13,11 +13,11 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models
 
-from sid import tokens
-from sid.decoding import item_lookup, prefix_allowed_tokens
+from sid import ids as tokens
+from sid.decoding.generation import item_lookup, prefix_allowed_tokens
+from sid.decoding.trie import Trie
 from sid.errors import InputError
-from sid.semantic_ids import SemanticIds
-from sid.trie import Trie
+from sid.ids import SemanticIds
 from tests.tiny import bytes_tokenizer, causal
 
 PROMPTS = ["Which comes next? <a_1><b_2><c_3>, <a_4>\n", "A", "ends with <a_1><b_2><c_3>", "ends with <a_1><b_2>"]

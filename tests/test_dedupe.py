@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sid import params
-from sid.assignment import balanced_codes, nearest_codes
-from sid.dedupe import Deduped, dedupe
+from sid.dedupe.resolve import Deduped, dedupe
 from sid.errors import InputError
 from sid.params import Dedupe
 from sid.quantizers import methods
+from sid.quantizers.assignment import balanced_codes, nearest_codes
 from sid.quantizers.base import Quantizer, Scaling
 from sid.quantizers.residual import ResidualQuantizer
 from tests.conftest import CATALOGUE, ROOT, Project, needs_catalogue

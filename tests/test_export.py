@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sid import tokens
+from sid import ids as tokens
+from sid.catalogue.metadata import FIELDS, read_metadata
+from sid.decoding.trie import Trie
 from sid.errors import InputError
 from sid.export import write_all
 from sid.export.formats import FORMATS
-from sid.metadata import FIELDS, read_metadata
+from sid.export.prompts import TASKS
+from sid.export.records import plain_description
+from sid.ids import SemanticIds
 from sid.params import FormatName, TaskName
-from sid.prompts import TASKS
-from sid.semantic_ids import SemanticIds
-from sid.sft import plain_description
-from sid.trie import Trie
 from tests.conftest import CATALOGUE, needs_catalogue
 from tests.shop import INTER, NASTY, inter, lines, load, shop, wanted
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sid.errors import InputError
-from sid.interaction_table import read_table
-from sid.interactions import SPLITS, Interactions, check_interactions, item_counts, read_interactions
+from sid.interactions.sequences import SPLITS, Interactions, check_interactions, item_counts, read_interactions
+from sid.interactions.tables import read_table
 from tests.shop import inter, wanted
 
 IDS = pl.Series("item_id", [*"abcdefgh"])

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from sid import matching
+from sid.arrays import Codes, Vectors
 from sid.clustering.sinkhorn import sinkhorn
-from sid.codes import Codes, Vectors
-from sid.collisions import in_groups_above
+from sid.dedupe import reassign as matching
+from sid.dedupe.groups import in_groups_above
 from sid.errors import InputError
 from sid.quantizers.residual import sum_codewords
 

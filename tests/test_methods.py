@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sid.assignment import balanced_codes, nearest_codes
 from sid.clustering.balanced import size_bounds
 from sid.errors import InputError
 from sid.quantizers import methods
+from sid.quantizers.assignment import balanced_codes, nearest_codes
 from sid.quantizers.npz import load_npz, save_npz
 from sid.quantizers.residual import ResidualQuantizer
 from tests.conftest import CATALOGUE, Project, catalogue, needs_catalogue

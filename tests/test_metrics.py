@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sid import metrics
+from sid.measure import metrics
 
 
 def test_usage_by_hand() -> None:

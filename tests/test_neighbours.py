@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sid import metrics, neighbours
-from sid.equality import first_equal
-from sid.neighbours import Neighbours
+from sid.catalogue.duplicates import first_equal
+from sid.measure import metrics, neighbours
+from sid.measure.neighbours import Neighbours
 
 
 def brute(vectors: np.ndarray) -> np.ndarray:

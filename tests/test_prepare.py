@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sid import embeddings, items
-from sid.embeddings import open_embeddings
+from sid.catalogue import cleaning as items
+from sid.catalogue import embeddings
+from sid.catalogue.cleaning import Cleaning
+from sid.catalogue.embeddings import open_embeddings
+from sid.catalogue.metadata import FIELDS, read_metadata
 from sid.errors import InputError
-from sid.items import Cleaning
-from sid.metadata import FIELDS, read_metadata
 from tests.conftest import CATALOGUE, catalogue, needs_catalogue
 
 

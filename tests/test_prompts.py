@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sid.errors import InputError
-from sid.prompts import PARTS, TASKS, Prompts
+from sid.export.prompts import PARTS, TASKS, Prompts
 from tests.conftest import ROOT
 
 SHIPPED = sorted((ROOT / "prompts").glob("*.yaml"))

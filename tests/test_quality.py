@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sid import metrics, quality
+from sid.measure import metrics, quality
 from tests.conftest import Project, catalogue
 
 

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import trl
 
+from sid.catalogue.metadata import FIELDS
 from sid.export import write_all
-from sid.metadata import FIELDS
-from sid.semantic_ids import SemanticIds
+from sid.ids import SemanticIds
 from tests.shop import INTER, inter, lines, load, shop, wanted
 from tests.tiny import bytes_tokenizer, causal
 

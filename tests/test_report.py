@@ -15,11 +15,14 @@ import plotly.graph_objects as go
 import polars as pl
 import pytest
 
-from sid import dedupe, neighbours, params, quality, report
+from sid import params
+from sid.dedupe import resolve as dedupe
+from sid.ids import SemanticIds
+from sid.measure import neighbours, quality
 from sid.quantizers import methods
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
-from sid.semantic_ids import SemanticIds
+from sid.report import page as report
 from tests.conftest import ROOT, Project
 
 SETTINGS = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe

@@ -118,7 +118,7 @@ def test_both_spaces_of_a_warm_start_train_alike(tmp_path: Path) -> None:
 
 
 def test_it_resumes_and_starts_anew_from_another_warm_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sid.quantizers.resume import Checkpoints
+    from sid.quantizers.training.states import Checkpoints
 
     vectors = clouds()
     before = warm(vectors)

@@ -10,7 +10,7 @@ import pytest
 
 from sid import params
 from sid.errors import InputError
-from sid.quantizers import checkpoint, methods, rqvae
+from sid.quantizers import methods, model_file, rqvae
 from sid.quantizers.autoencoder import AutoencoderQuantizer
 from tests.conftest import ROOT
 from tests.test_training import clouds, config, quant
@@ -116,7 +116,7 @@ def test_same_seed_same_bytes_and_another_seed_another_model(tmp_path: Path) -> 
         fitted = rqvae.fit(clouds(), quant(seed=seed), config(dropout_prob=0.1))
         fitted.quantizer.save(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    one, three = (AutoencoderQuantizer.from_state(checkpoint.read(tmp_path / name), "cpu") for name in ("one", "three"))
+    one, three = (AutoencoderQuantizer.from_state(model_file.read(tmp_path / name), "cpu") for name in ("one", "three"))
     assert (one.encode(clouds()) != three.encode(clouds())).any()
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sid import tokens
-from sid.codes import check_codes
+from sid import ids as tokens
+from sid.arrays import check_codes
 from sid.errors import InputError
-from sid.semantic_ids import SemanticIds
+from sid.ids import SemanticIds
 
 
 def test_tokens_by_hand() -> None:

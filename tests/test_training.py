@@ -17,12 +17,14 @@ import torch
 
 from sid.errors import InputError
 from sid.params import Quant
-from sid.quantizers import resume, rqvae, training
+from sid.quantizers import rqvae
 from sid.quantizers.base import Scaling
-from sid.quantizers.network import Autoencoder, Net
-from sid.quantizers.resume import Checkpoints
-from sid.quantizers.rows import Rows
 from sid.quantizers.rqvae import RQVAEConfig
+from sid.quantizers.training import loop as training
+from sid.quantizers.training import states
+from sid.quantizers.training.network import Autoencoder, Net
+from sid.quantizers.training.rows import Rows
+from sid.quantizers.training.states import Checkpoints
 from tests.conftest import ROOT
 
 SIZES = (8, 6, 5)
@@ -263,7 +265,7 @@ def test_unused_codes_are_moved_onto_rows_and_forget_their_momentum() -> None:
 
 def test_streamed_rows_train_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = rqvae.fit(clouds(), quant(), config())
-    monkeypatch.setattr("sid.quantizers.rows._HELD_BYTES", 0)
+    monkeypatch.setattr("sid.quantizers.training.rows._HELD_BYTES", 0)
     np.save(tmp_path / "vectors.npy", clouds())
     streamed = rqvae.fit(np.load(tmp_path / "vectors.npy", mmap_mode="r"), quant(), config())
     np.testing.assert_array_equal(held.quantizer.encode(clouds()), streamed.quantizer.encode(clouds()))
@@ -326,7 +328,7 @@ def test_an_exploding_loss_stops_with_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_failed_training_keeps_its_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "_SHARE", math.inf)
+    monkeypatch.setattr(states, "_SHARE", math.inf)
     losses = Autoencoder.losses
     steps = 0
 
@@ -351,9 +353,10 @@ def test_a_failed_training_keeps_its_last_good_checkpoint(tmp_path: Path, monkey
 SCRIPT = """
 import sys, numpy as np
 from pathlib import Path
-from sid.quantizers import resume, rqvae
+from sid.quantizers.training import states
+from sid.quantizers import rqvae
 from tests.test_training import clouds, config, quant
-resume._SHARE = 1.0
+states._SHARE = 1.0
 chosen = config(epochs=120, dropout_prob=0.1, bn=True, restart_usage=0.5)
 fitted = rqvae.fit(clouds(), quant(), chosen, Path(sys.argv[1]))
 fitted.quantizer.save(sys.argv[2])
@@ -391,7 +394,7 @@ def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("learner", ["adam", "adamw", "sgd", "adagrad", "rmsprop"])
 def test_every_learner_resumes_to_the_same_bits(learner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "_SHARE", math.inf)
+    monkeypatch.setattr(states, "_SHARE", math.inf)
     chosen = config(learner=learner, dropout_prob=0.2)
     whole = rqvae.fit(clouds(), quant(), chosen)
     write = Checkpoints.write
@@ -417,25 +420,25 @@ def test_the_key_changes_with_data_params_and_what_else_matters() -> None:
     other = vectors.copy()
     other[49, 31] += 1
     keys = [
-        resume.key(vectors, "rqvae", {"lr": 1}),
-        resume.key(other, "rqvae", {"lr": 1}),
-        resume.key(vectors.reshape(25, 64), "rqvae", {"lr": 1}),
-        resume.key(vectors, "rqvae", {"lr": 2}),
-        resume.key(vectors, "rqvae", {"lr": 1}, b"x"),
+        states.key(vectors, "rqvae", {"lr": 1}),
+        states.key(other, "rqvae", {"lr": 1}),
+        states.key(vectors.reshape(25, 64), "rqvae", {"lr": 1}),
+        states.key(vectors, "rqvae", {"lr": 2}),
+        states.key(vectors, "rqvae", {"lr": 1}, b"x"),
     ]
     assert len(set(keys)) == len(keys)
-    assert resume.key(vectors.copy(), "rqvae", {"lr": 1}) == keys[0]
+    assert states.key(vectors.copy(), "rqvae", {"lr": 1}) == keys[0]
 
 
 def test_the_key_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("clustering", "quantizers"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.py").write_text("1")
-    (tmp_path / "codes.py").write_text("1")
-    monkeypatch.setattr(resume, "__file__", str(tmp_path / "quantizers" / "resume.py"))
-    before = resume.key(clouds(5), "rqvae", {})
+    (tmp_path / "arrays.py").write_text("1")
+    monkeypatch.setattr(states, "__file__", str(tmp_path / "quantizers" / "training" / "states.py"))
+    before = states.key(clouds(5), "rqvae", {})
     (tmp_path / "clustering" / "a.py").write_text("2")
-    assert resume.key(clouds(5), "rqvae", {}) != before
+    assert states.key(clouds(5), "rqvae", {}) != before
 
 
 def test_save_limit_is_kept_and_a_broken_state_falls_back_to_the_one_before(tmp_path: Path) -> None:

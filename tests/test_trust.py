@@ -58,9 +58,9 @@ def rewrite_vectors(project: Project) -> None:
             "params.yaml: quant.seed changed during the run from 0 to 1",
         ),
         ("train", edit("params.yaml", "max_iters: 25", "max_iters: 9"), "params.yaml: quant.rqkmeans changed"),
-        ("train", comment("sid/clustering/lloyd.py"), "sid/clustering: changed"),
+        ("train", comment("sid/clustering/kmeans.py"), "sid/clustering: changed"),
         ("train", rewrite_vectors, "data/prepared/embeddings.npy: changed during the run"),
-        ("index", comment("sid/metrics.py"), "sid/metrics.py: changed during the run"),
+        ("index", comment("sid/measure/metrics.py"), "sid/measure: changed during the run"),
     ],
     ids=["shared key", "method section", "code", "data", "code of index"],
 )
@@ -102,7 +102,7 @@ def test_an_edit_of_what_the_stage_does_not_declare_is_none_of_its_business(fini
     running = start(finished, "train")
     wait_until(lambda: "torch" in loaded_libraries(running.pid), running)
     edit("params.yaml", "max_suffix: 256", "max_suffix: 99")(finished)
-    comment("sid/sft.py")(finished)
+    comment("sid/export/records.py")(finished)
     _, errors = running.communicate()
     assert running.returncode == 0, errors
 

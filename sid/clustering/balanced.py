@@ -29,7 +29,7 @@ from sid.clustering.distances import (
     row_argmax,
     scores,
 )
-from sid.clustering.lloyd import Clustering, kmeans
+from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.transport import Problem, flow_assign, settle
 from sid.errors import InputError
 

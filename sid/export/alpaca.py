@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sid.export.jsonfiles import RecordFiles
+from sid.export.records import Record
 from sid.export.source import Format, Source
 from sid.files import write_json
-from sid.sft import Record
 
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
 

@@ -13,9 +13,9 @@ from sid.export import (
     messages,
     minionerec,
     parquet,
-    prefixes,
     prompt_completion,
-    vocabulary,
+    tokens,
+    trie,
 )
 from sid.export.source import Format
 from sid.params import FormatName
@@ -30,7 +30,7 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
         "messages": messages.FORMAT,
         "prompt_completion": prompt_completion.FORMAT,
         "parquet": parquet.FORMAT,
-        "tokens": vocabulary.FORMAT,
-        "trie": prefixes.FORMAT,
+        "tokens": tokens.FORMAT,
+        "trie": trie.FORMAT,
     }
 )

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from sid.codes import code_lists, row_chunks
+from sid.arrays import code_lists, row_chunks
+from sid.catalogue.metadata import FIELDS
 from sid.export.jsonfiles import write_object
 from sid.export.source import Format, Source
-from sid.metadata import FIELDS
-from sid.semantic_ids import SemanticIds
-from sid.tokens import tokens
+from sid.ids import SemanticIds, tokens
 
 
 def write_index(path: Path, keys: Iterable[str], sids: SemanticIds) -> int:

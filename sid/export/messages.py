@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from sid.export.jsonfiles import RecordFiles
+from sid.export.records import Record
 from sid.export.source import Format
-from sid.sft import Record
 
 
 def _view(record: Record) -> dict[str, Any]:

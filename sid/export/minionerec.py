@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sid.export.index import write_index, write_items
 from sid.export.numbering import numbers
+from sid.export.readers import of_minionerec
 from sid.export.source import Format, Source
-from sid.interactions import SPLITS, Split
-from sid.readers import of_minionerec
+from sid.interactions.sequences import SPLITS, Split
 
 COLUMNS = (
     "user_id",

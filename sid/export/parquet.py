@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sid.export.records import Record
 from sid.export.source import Format, Source
-from sid.sft import Record
 
 _GROUP_ROWS = 1 << 16
 _GROUP_CHARACTERS = 1 << 24

@@ -8,8 +8,8 @@ template has `messages`. Source: docs/source/dataset_formats.md and trainer/sft_
 from __future__ import annotations
 
 from sid.export.jsonfiles import RecordFiles
+from sid.export.records import Record
 from sid.export.source import Format
-from sid.sft import Record
 
 
 def _view(record: Record) -> dict[str, str]:

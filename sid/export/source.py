@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from sid.codes import NO_TOKEN
-from sid.interactions import Interactions
-from sid.semantic_ids import SemanticIds
-from sid.sft import Catalogue, Record
-from sid.trie import Trie
+from sid.arrays import NO_TOKEN
+from sid.decoding.trie import Trie
+from sid.export.records import Catalogue, Record
+from sid.ids import SemanticIds
+from sid.interactions.sequences import Interactions
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from sid.errors import InputError
 from sid.export.formats import FORMATS
+from sid.export.prompts import TASKS, Prompts
+from sid.export.records import TRAIN, records
 from sid.export.source import Source
-from sid.interactions import Interactions, read_interactions
+from sid.ids import SemanticIds
+from sid.interactions.sequences import Interactions, read_interactions
 from sid.params import NOT_GIVEN, Export, given
-from sid.prompts import TASKS, Prompts
-from sid.semantic_ids import SemanticIds
-from sid.sft import TRAIN, records
 
 Counts = Counter[tuple[str, str]]
 

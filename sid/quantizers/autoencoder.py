@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sid.codes import Codes, Vectors, check_codes
+from sid.arrays import Codes, Vectors, check_codes
 from sid.errors import InputError
-from sid.quantizers import checkpoint
+from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import check_dim, quantize, sum_codewords
 
@@ -218,7 +218,7 @@ class AutoencoderQuantizer:
             "scale": self.scaling.scale,
             "info": dict(self.info),
         }
-        checkpoint.write(path, KIND, state)
+        model_file.write(path, KIND, state)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: str) -> AutoencoderQuantizer:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.codes import Codes, Vectors, row_chunks
+from sid.arrays import Codes, Vectors, row_chunks
 from sid.errors import InputError
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sid.codes import Vectors
+from sid.arrays import Vectors
 from sid.errors import InputError
 from sid.params import MethodConfig, Params, Quant, given
 from sid.quantizers import rqkmeans, rqkmeans_constrained, rqkmeans_plus, rqvae
@@ -125,11 +125,11 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
     Raises:
         InputError: missing, broken or unknown file, or a device that isn't there.
     """
-    from sid.quantizers import autoencoder, checkpoint, npz, residual
+    from sid.quantizers import autoencoder, model_file, npz, residual
 
     if Path(path).suffix == ".npz":
         return npz.load_npz(path, resolve_device(device))
-    state = checkpoint.read(path)
+    state = model_file.read(path)
     kinds: dict[str, Callable[[dict[str, Any], str], Quantizer]] = {
         residual.KIND: residual.ResidualQuantizer.from_state,
         autoencoder.KIND: autoencoder.AutoencoderQuantizer.from_state,

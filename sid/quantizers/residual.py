@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sid.arrays import Codes, Vectors, check_codes, row_chunks
 from sid.clustering.distances import nearest
-from sid.clustering.lloyd import Clustering
-from sid.codes import Codes, Vectors, check_codes, row_chunks
+from sid.clustering.kmeans import Clustering
 from sid.errors import InputError
 from sid.files import round6
 from sid.params import MethodConfig, Quant
-from sid.quantizers import checkpoint
+from sid.quantizers import model_file
 from sid.quantizers.base import Fit, Scaling
 
 KIND = "residual"
@@ -136,7 +136,7 @@ class ResidualQuantizer:
             "scale": self.scaling.scale,
             "info": dict(self.info),
         }
-        checkpoint.write(path, KIND, state)
+        model_file.write(path, KIND, state)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: str) -> ResidualQuantizer:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sid.codes import Vectors
+from sid.arrays import Vectors
 from sid.params import MethodConfig, Quant
 from sid.quantizers.base import Fit
 
@@ -46,7 +46,7 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.
     """
     # torch takes a second to import, and checking params.yaml needs this module's config alone
-    from sid.clustering.lloyd import kmeans
+    from sid.clustering.kmeans import kmeans
     from sid.quantizers.residual import fit_levels
 
     rows = len(vectors) if config.train_sample is None else min(config.train_sample, len(vectors))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sid.codes import Vectors
+from sid.arrays import Vectors
 from sid.params import MethodConfig, Quant, Slack
 from sid.quantizers.base import Fit
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sid.codes import Vectors
+from sid.arrays import Vectors
 from sid.errors import InputError
 from sid.params import PathText, Quant, given
 from sid.quantizers.base import Fit, Scaling
 from sid.quantizers.rqkmeans import RQKMeansConfig
 from sid.quantizers.rqkmeans_constrained import RQKMeansConstrainedConfig
-from sid.quantizers.settings import TrainingConfig
+from sid.quantizers.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from sid.quantizers.network import Autoencoder
     from sid.quantizers.residual import ResidualQuantizer
+    from sid.quantizers.training.network import Autoencoder
 
 
 class RQKMeansPlusConfig(TrainingConfig):
@@ -66,8 +66,9 @@ def fit(
     decoder is this project's.
     """
     # torch takes a second to import, and checking params.yaml needs this module's config alone
-    from sid.quantizers import assemble, training
-    from sid.quantizers.rows import Rows
+    from sid.quantizers.training import assemble
+    from sid.quantizers.training import loop as training
+    from sid.quantizers.training.rows import Rows
 
     overall = Scaling.of(vectors)
     model = _model(vectors, quant, config, warm_start, overall)
@@ -94,7 +95,7 @@ def start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig, warm_start
 
     Args and errors: as `fit`.
     """
-    from sid.quantizers import assemble
+    from sid.quantizers.training import assemble
 
     model = _model(vectors, quant, config, warm_start, Scaling.of(vectors))
     return assemble.freeze(model, warm_start.scaling, quant, {})
@@ -106,8 +107,8 @@ def _model(
     """Encoder and decoder about the rows' mean and scale within the warm start's space, and its codebooks."""
     import torch
 
-    from sid.quantizers import assemble
-    from sid.quantizers.network import Autoencoder, Frame, Net
+    from sid.quantizers.training import assemble
+    from sid.quantizers.training.network import Autoencoder, Frame, Net
 
     assemble.check(quant, config)
     _check(vectors.shape[1], quant, config, warm_start)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from sid.codes import Vectors
+from sid.arrays import Vectors
 from sid.params import Quant
 from sid.quantizers.base import Fit, Scaling
-from sid.quantizers.settings import TrainingConfig
+from sid.quantizers.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from sid.quantizers.training import Task
+    from sid.quantizers.training.loop import Task
 
 
 class RQVAEConfig(TrainingConfig):
@@ -67,7 +67,8 @@ def fit(vectors: Vectors, quant: Quant, config: RQVAEConfig, checkpoints: Path |
     Recommender Systems with Generative Retrieval (TIGER), NeurIPS 2023. Inputs are centred and scaled by the
     model, and losses are means over coordinates, so that they are shares of the variance at any dimension.
     """
-    from sid.quantizers import assemble, training
+    from sid.quantizers.training import assemble
+    from sid.quantizers.training import loop as training
 
     job = task(vectors, quant, config)
     kept = assemble.checkpoints(checkpoints, vectors, quant, config)
@@ -82,10 +83,10 @@ def task(vectors: Vectors, quant: Quant, config: RQVAEConfig) -> Task:
     # torch takes a second to import, and checking params.yaml needs this module's config alone
     import torch
 
-    from sid.quantizers import assemble
-    from sid.quantizers.network import Autoencoder, Net
-    from sid.quantizers.rows import Rows
-    from sid.quantizers.training import Task
+    from sid.quantizers.training import assemble
+    from sid.quantizers.training.loop import Task
+    from sid.quantizers.training.network import Autoencoder, Net
+    from sid.quantizers.training.rows import Rows
 
     assemble.check(quant, config)
     scaling = Scaling.of(vectors)

@@ -1,0 +1,85 @@
+"""Codes (N, L) and vectors (N, D): the arrays that everything else passes around, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sid.errors import InputError
+from sid.files import NPY_ERRORS
+
+Codes = NDArray[np.int32]
+"""(N, L): a row's code at each level, 0 <= codes[:, l] < code_sizes[l]."""
+
+Vectors = NDArray[np.float32]
+"""(N, D): one embedding a row."""
+
+MAX_LEVELS = 26
+"""Levels there can be: each is written with a letter of its own."""
+
+NO_TOKEN = -1
+"""The code that means 'no token here' in the last column of uneven Semantic IDs."""
+
+_CHUNK_ROWS = 65536
+
+
+def row_chunks(count: int) -> Iterator[slice]:
+    """Slices that cut `count` rows into pieces, for work whose memory must not grow with their number."""
+    for start in range(0, count, _CHUNK_ROWS):
+        yield slice(start, min(start + _CHUNK_ROWS, count))
+
+
+def code_lists(codes: Codes) -> Iterator[list[int]]:
+    """The rows of (N, L) codes as plain lists, made a piece at a time."""
+    for part in row_chunks(len(codes)):
+        yield from codes[part].tolist()
+
+
+def check_codes(codes: NDArray[np.integer], code_sizes: Sequence[int], where: str) -> Codes:
+    """The codes as int32 (N, L), after checking them against the sizes.
+
+    Args:
+        codes: (N, L) integers.
+        code_sizes: codes there are at each of the L levels.
+        where: the file or value that the message names.
+
+    Raises:
+        InputError: not 2-D, not integers, another number of levels, or a code outside 0..size-1.
+    """
+    if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
+        raise InputError(f"{where}: has shape {codes.shape} and dtype {codes.dtype}, must be (N, L) integers")
+    if codes.shape[1] != len(code_sizes):
+        raise InputError(f"{where}: has {codes.shape[1]} levels, but there are {len(code_sizes)} code sizes")
+    if len(code_sizes) > MAX_LEVELS:
+        raise InputError(f"{where}: has {len(code_sizes)} levels, but at most {MAX_LEVELS} can be written as tokens")
+    for level, size in enumerate(code_sizes):
+        column = codes[:, level]
+        if len(column) and not (column.min() >= 0 and column.max() < size):
+            bad = int(np.flatnonzero((column < 0) | (column >= size))[0])
+            raise InputError(f"{where}: row {bad} has code {column[bad]} at level {level}, must be in 0..{size - 1}")
+    return codes.astype(np.int32, copy=False)
+
+
+def load_codes(path: str | Path) -> Codes:
+    """Raw codes as the index stage wrote them: int32 (N, L) from a .npy file."""
+    try:
+        codes = np.load(path, allow_pickle=False)
+    except NPY_ERRORS as error:
+        raise InputError(f"{path}: can't be read, run the index stage ({error})") from None
+    if codes.ndim != 2 or codes.dtype != np.int32:
+        raise InputError(f"{path}: has shape {codes.shape} and dtype {codes.dtype}, must be (N, L) int32")
+    return np.asarray(codes)
+
+
+def load_vectors(path: str | Path) -> Vectors:
+    """The prepared vectors (N, D) float32, mapped from disk and read only."""
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except NPY_ERRORS as error:
+        raise InputError(f"{path}: can't be read, run the prepare stage ({error})") from None
+    if vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise InputError(f"{path}: has shape {vectors.shape} and dtype {vectors.dtype}, must be (N, D) float32")
+    return vectors  # type: ignore[no-any-return]

@@ -1,0 +1,60 @@
+"""Rows that are equal to the last bit, found by a hash and then compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sid.arrays import Vectors
+
+_CHUNK_FLOATS = 1 << 22
+
+Rows = NDArray[np.int64]
+
+
+def small_chunks(rows: Rows, width: int) -> Iterator[Rows]:
+    """(n,) row numbers in pieces whose (piece, width) float64 copies take some tens of MiB."""
+    step = max(1, _CHUNK_FLOATS // max(width, 1))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def row_hashes(rows: Vectors) -> NDArray[np.uint64]:
+    """(n, D) float32, C order -> (n,): a multilinear hash of each row's values; equal rows have equal hashes."""
+    words = np.add(rows, np.float32(0), order="C").view(np.uint32).astype(np.uint64)  # -0.0 becomes 0.0
+    weights = np.random.default_rng(0).integers(1 << 63, 1 << 64, rows.shape[1], dtype=np.uint64) | np.uint64(1)
+    return np.asarray((words * weights).sum(axis=1, dtype=np.uint64))
+
+
+def first_equal(vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64] | None = None) -> Rows:
+    """For each of some rows, the first among them that is equal to it: itself where none before it is.
+
+    Args:
+        vectors: (N, D) float32, finite; may be a memory map, read in chunks.
+        rows: (n,) row numbers, ascending.
+        hashes: (n,) `row_hashes` of these rows, if they are known.
+
+    Returns:
+        (n,) row numbers: two rows are equal exactly where theirs are.
+    """
+    if hashes is None:
+        hashes = np.empty(len(rows), np.uint64)
+        done = 0
+        for part in small_chunks(rows, vectors.shape[1]):
+            hashes[done : done + len(part)] = row_hashes(vectors[part])
+            done += len(part)
+    if len(rows) == 0:
+        return np.zeros(0, np.int64)
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(hashes[order]) != 0])
+    first = np.empty(len(rows), np.int64)
+    first[order] = np.repeat(rows[order[starts]], np.diff(np.r_[starts, len(rows)]))
+    strangers: dict[bytes, int] = {}  # rows that differ from the first one of their hash
+    for part in small_chunks(np.flatnonzero(first != rows), 2 * vectors.shape[1]):
+        differ = (vectors[rows[part]] != vectors[first[part]]).any(axis=1)
+        for place in part[differ].tolist():
+            content = (vectors[rows[place]] + np.float32(0)).tobytes()
+            first[place] = strangers.setdefault(content, int(rows[place]))
+    return first

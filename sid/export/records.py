@@ -1,0 +1,166 @@
+"""Supervised fine-tuning records: items, Semantic IDs and histories put into the wordings of a prompt file."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+
+from sid.export.prompts import TASKS, Prompts, Task
+from sid.interactions.sequences import Interactions, Split
+
+TRAIN = "train"
+"""The split that the tasks on one item belong to: there is no later item to hold out."""
+
+
+class Record(NamedTuple):
+    """One thing for a model to learn, from which every record format takes what its reader wants.
+
+    Attributes:
+        task: a name of `prompts.TASKS`.
+        split: train, valid or test.
+        user_id: '' for tasks on one item.
+        item_id: the item that is asked for, or for sid_to_title asked about.
+        history: ids of the earlier items that are shown, oldest first; empty for tasks on one item.
+        system: '' where the wording has none.
+        instruction, input: the question.
+        output: the answer, the only part that a loss should count.
+    """
+
+    task: str
+    split: str
+    user_id: str
+    item_id: str
+    history: list[str]
+    system: str
+    instruction: str
+    input: str
+    output: str
+
+    @property
+    def question(self) -> str:
+        """Instruction and input, each on lines of its own."""
+        return "\n".join(filter(None, (self.instruction, self.input)))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What records say of items; all of N entries, in item order.
+
+    Attributes:
+        texts: Semantic IDs as text.
+        titles: '' where there is none.
+        descriptions: as the metadata has them, null where there is none.
+    """
+
+    item_ids: Sequence[str]
+    texts: Sequence[str]
+    titles: Sequence[str]
+    descriptions: pl.Series
+
+
+def records(
+    tasks: Sequence[str],
+    catalogue: Catalogue,
+    interactions: Interactions | None,
+    prompts: Prompts,
+    seed: int,
+    left_out: Counter[tuple[str, str]],
+) -> Iterator[Record]:
+    """The records of all tasks as a stream, task by task and split by split.
+
+    Tasks on one item are train's and in item order; the others follow the interactions of each split.
+
+    Args:
+        left_out: counts, by task and split, the records there can't be: no title or description where the task
+            needs one. An earlier item without a title is left out of a history of titles, and the record only
+            where none is left.
+    """
+    for name in tasks:
+        task = TASKS[name]
+        if not task.history_of:
+            yield from _of_items(name, task, catalogue, prompts, seed, left_out)
+        elif interactions is not None:
+            for split in interactions.splits:
+                yield from _of_split(name, task, catalogue, interactions, split, prompts, seed, left_out)
+
+
+def plain_description(text: str | None) -> str:
+    """A description as one text, '' where there is none.
+
+    Amazon's catalogues, and MiniOneRec's with them, hold a Python list of paragraphs written as text: its paragraphs
+    are joined by spaces.
+    """
+    text = (text or "").strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of '\d' and the like, which are only text here
+            parts = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return text
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def _of_items(
+    name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
+) -> Iterator[Record]:
+    wordings = prompts.choose(name, TRAIN, seed)
+    columns = (catalogue.item_ids, catalogue.texts, catalogue.titles, catalogue.descriptions)
+    for item_id, sid, title, description in zip(*columns, strict=True):
+        values = {"sid": sid, "title": title}
+        if task.shown == "description":
+            values["description"] = plain_description(description)
+        if values[task.shown] and values[task.asked]:
+            yield _record(name, TRAIN, "", item_id, [], next(wordings), values)
+        else:
+            left_out[name, TRAIN] += 1
+
+
+def _of_split(
+    name: str,
+    task: Task,
+    catalogue: Catalogue,
+    interactions: Interactions,
+    split: Split,
+    prompts: Prompts,
+    seed: int,
+    left_out: Counter[tuple[str, str]],
+) -> Iterator[Record]:
+    item_ids, titles = catalogue.item_ids, catalogue.titles
+    shown, asked = (catalogue.texts if kind == "sid" else titles for kind in (task.history_of, task.asked))
+    user_ids = interactions.user_ids.to_list()
+    write = prompts.history_writer(task.history_of)
+    wordings = prompts.choose(name, split.name, seed)
+    for user, history, item in split.rows():
+        if task.history_of == "title":
+            history = [earlier for earlier in history if titles[earlier]]
+        if not history or not asked[item]:
+            left_out[name, split.name] += 1
+            continue
+        values = {"history": write([shown[earlier] for earlier in history]), task.asked: asked[item]}
+        ids = [item_ids[earlier] for earlier in history]
+        yield _record(name, split.name, user_ids[user], item_ids[item], ids, next(wordings), values)
+
+
+def _record(
+    name: str,
+    split: str,
+    user_id: str,
+    item_id: str,
+    history: list[str],
+    wording: Mapping[str, str],
+    values: Mapping[str, str],
+) -> Record:
+    system, instruction, text, output = (
+        wording[part].format_map(values) for part in ("system", "instruction", "input", "output")
+    )
+    return Record(name, split, user_id, item_id, history, system, instruction, text, output)

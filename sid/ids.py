@@ -1,0 +1,153 @@
+"""Semantic IDs: (level, code) <-> token text, here and nowhere else, and every item's codes with its id as Parquet.
+
+Level 0 is written with the letter a, level 1 with b, and so on; codes are written as they are, from 0:
+codes (12, 200, 7) are the tokens `<a_12>`, `<b_200>`, `<c_7>` and the Semantic ID `<a_12><b_200><c_7>`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_lowercase
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sid.arrays import NO_TOKEN, Codes, check_codes, code_lists
+from sid.errors import InputError
+
+SIZES_KEY = b"sid.code_sizes"
+"""Where Parquet files of this project keep the code sizes, as a JSON list in the metadata of the schema."""
+
+_TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
+_RUN = re.compile(rf"{_TOKEN.pattern}(?:\s*{_TOKEN.pattern})*")
+
+
+def token(level: int, code: int) -> str:
+    """The token of a code >= 0 at a level in 0..25."""
+    return f"<{ascii_lowercase[level]}_{code}>"
+
+
+def tokens(codes: Iterable[int]) -> list[str]:
+    """The tokens of one item's codes, first level first; codes of -1 have no token."""
+    return [token(level, code) for level, code in enumerate(codes) if code != NO_TOKEN]
+
+
+def sid_text(codes: Iterable[int]) -> str:
+    """One item's Semantic ID as text: its tokens joined."""
+    return "".join(tokens(codes))
+
+
+def vocabulary(code_sizes: Sequence[int]) -> list[str]:
+    """All tokens of all levels, level by level, codes ascending; independent of which are in use."""
+    return [token(level, code) for level, size in enumerate(code_sizes) for code in range(size)]
+
+
+def parse(text: str) -> tuple[int, ...]:
+    """The codes of a Semantic ID written by `sid_text`.
+
+    Raises:
+        InputError: the text is not a run of tokens of levels a, b, c, ... in that order.
+    """
+    found = _TOKEN.findall(text)
+    letters = "".join(letter for letter, _ in found)
+    if not found or letters != ascii_lowercase[: len(found)] or len(_TOKEN.sub("", text)) > 0:
+        raise InputError(f"{text!r} is no Semantic ID: must be tokens of levels a, b, ... like <a_12><b_200><c_7>")
+    return tuple(int(code) for _, code in found)
+
+
+def parse_last(text: str) -> tuple[int, ...] | None:
+    """The codes of the last Semantic ID in a text that may hold anything else, such as what a model wrote.
+
+    None if there is none, or if the last tokens are not of levels a, b, c, ... in that order. There may be whitespace
+    between tokens.
+    """
+    runs = ["".join(match[0].split()) for match in _RUN.finditer(text)]
+    start = runs[-1].rfind(f"<{ascii_lowercase[0]}_") if runs else -1
+    if start < 0:
+        return None
+    try:
+        return parse(runs[-1][start:])
+    except InputError:
+        return None
+
+
+@dataclass(frozen=True)
+class SemanticIds:
+    """Every item's Semantic ID.
+
+    Attributes:
+        item_ids: (N,) the ids as text, in the order of the embeddings.
+        codes: (N, L) int32. In the last column alone -1 may stand for 'no token'.
+        code_sizes: codes there are at each level, L of them.
+    """
+
+    item_ids: pl.Series
+    codes: Codes
+    code_sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the parts against each other; InputError where they don't fit."""
+        if len(self.item_ids) != len(self.codes):
+            raise InputError(f"{len(self.item_ids)} item ids, but {len(self.codes)} rows of codes")
+        present = self.codes.copy()
+        present[:, -1] = np.where(present[:, -1] == NO_TOKEN, 0, present[:, -1])
+        check_codes(present, self.code_sizes, "Semantic IDs")
+
+    def texts(self) -> list[str]:
+        """Every item's Semantic ID as text, in item order."""
+        return [sid_text(row) for row in code_lists(self.codes)]
+
+    def save(self, path: str | Path) -> None:
+        """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata."""
+        flat = pa.array(self.codes.reshape(-1), type=pa.int32())
+        table = pa.table(
+            {
+                "item_id": self.item_ids.to_arrow().cast(pa.string()),
+                "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
+                "sid": pa.array(self.texts(), type=pa.string()),
+            }
+        )
+        table = table.replace_schema_metadata({SIZES_KEY: json.dumps(self.code_sizes).encode()})
+        pq.write_table(table, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SemanticIds:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, no Parquet, or not made by `save`.
+        """
+        table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage")
+        ids = pl.Series("item_id", table.column("item_id"))
+        return cls(ids, codes, sizes)
+
+
+def read_codes(path: str | Path, beside: str, what: str, remedy: str) -> tuple[pa.Table, Codes, tuple[int, ...]]:
+    """A Parquet file with a column `codes`, another one beside it, and the code sizes in its metadata.
+
+    Args:
+        beside: the other column that must be there.
+        what, remedy: what the file should hold and how it is made, for the message.
+
+    Returns:
+        The table, its codes (N, L) int32 and the L sizes.
+
+    Raises:
+        InputError: the file is missing, no Parquet, or without one of these.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: can't be read as Parquet ({error})") from None
+    metadata = table.schema.metadata or {}
+    if SIZES_KEY not in metadata or not {"codes", beside} <= set(table.column_names):
+        raise InputError(f"{path}: holds no {what} (columns {table.column_names}); {remedy}")
+    sizes = tuple(int(size) for size in json.loads(metadata[SIZES_KEY]))
+    flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return table, flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes

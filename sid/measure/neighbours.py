@@ -1,0 +1,259 @@
+"""Exact nearest neighbours of some items among all, and how much of them codes keep.
+
+A float32 matrix product proposes; whatever its rounding can't rule out is settled in float64. Equal rows are searched
+once, so that a catalogue of copies is no slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sid.arrays import Codes, Vectors
+from sid.catalogue.duplicates import first_equal, small_chunks
+
+NEIGHBOURS = 10
+ALL_QUERIES = 5000  # up to so many items, each of them is a query
+SOME_QUERIES = 2000  # drawn from more
+
+_SEED = 0
+_SAMPLE = 8192  # points that give a first bound on each query's distances
+_POINTS, _QUERIES = 4096, 512  # scores of one block, 8 MiB
+_PROPOSED = 1 << 22  # proposals that are held before they are settled
+
+Rows = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Read = Callable[[Rows], Vectors]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Some items' nearest other items.
+
+    Attributes:
+        queries: (Q,) row numbers, ascending.
+        rows: (Q, k) row numbers of each query's neighbours, nearest first, items at one distance in row order.
+    """
+
+    queries: Rows
+    rows: Rows
+
+
+def query_rows(count: int) -> Rows:
+    """The items whose neighbours are looked up: all up to ALL_QUERIES of them, else SOME_QUERIES drawn with a fixed
+    seed; ascending."""
+    if count <= ALL_QUERIES:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(_SEED).choice(count, SOME_QUERIES, replace=False))
+
+
+def search(vectors: Vectors) -> Neighbours:
+    """The NEIGHBOURS nearest rows of each of `query_rows`, by squared Euclidean distance, the query left out.
+
+    Args:
+        vectors: (N, D) float32, finite, N >= 1; may be a memory map, read in chunks. Fewer rows than NEIGHBOURS + 1
+            give N - 1 neighbours each.
+    """
+    count = len(vectors)
+    queries, kept = query_rows(count), min(NEIGHBOURS, count - 1)
+    points, members = np.unique(first_equal(vectors, np.arange(count)), return_inverse=True)
+    order = np.argsort(members, kind="stable")
+    ends = np.cumsum(np.bincount(members))
+    found, distances = _nearest(lambda part: vectors[points[part]], len(points), vectors[queries], kept + 1)
+    rows = np.empty((len(queries), kept), np.int64)
+    for place, query in enumerate(queries.tolist()):
+        near = [order[ends[point - 1] if point else 0 : ends[point]][: kept + 1] for point in found[place].tolist()]
+        every = np.concatenate(near)
+        apart = np.repeat(distances[place], [len(part) for part in near])
+        ranked = every[np.lexsort((every, apart))]
+        rows[place] = ranked[ranked != query][:kept]
+    return Neighbours(queries, rows)
+
+
+def purity(near: Neighbours, ids: Rows) -> float:
+    """The share of the neighbours whose prefix is the query's, from dense ids (N,) of `metrics.prefix_ids`; 0..1."""
+    if near.rows.size == 0:
+        return 0.0
+    return float((ids[near.rows] == ids[near.queries][:, None]).mean())
+
+
+def recall(near: Neighbours, codes: Codes, ids: Rows, decode: Callable[[Codes], Vectors]) -> float:
+    """The share of the neighbours that are found again among as many nearest items by decoded codes; 0..1.
+
+    Args:
+        near: the neighbours in the input space.
+        codes: (N, L) what `decode` takes.
+        ids: (N,) dense ids of the codes, the last of `metrics.prefix_ids`.
+        decode: (n, L) codes -> (n, D) vectors.
+
+    Items of the same codes can't be ranked: where only some of them have room in the list, each counts with its
+    chance of being among them. Different codes at one distance rank in their lexicographic order.
+    """
+    if near.rows.size == 0:
+        return 0.0
+    kept = near.rows.shape[1]
+    sizes = np.bincount(ids)
+    sample = np.empty(len(sizes), np.int64)  # of each code tuple, an item that has it
+    sample[ids[::-1]] = np.arange(len(ids))[::-1]
+    own = ids[near.queries]
+    found, _ = _nearest(
+        lambda part: decode(codes[sample[part]]), len(sizes), decode(codes[near.queries]), kept + 1, first=own
+    )
+    held = sizes[found] - (found == own[:, None])  # (Q, kept + 1)
+    room = kept - (np.cumsum(held, axis=1) - held)
+    chance = np.clip(room / np.maximum(held, 1), 0, 1)
+    hits = (ids[near.rows][:, :, None] == found[:, None, :]) * chance[:, None, :]
+    return float(hits.sum() / near.rows.size)
+
+
+def _nearest(read: Read, count: int, queries: Vectors, kept: int, first: Rows | None = None) -> tuple[Rows, Doubles]:
+    """The `kept` nearest of `count` points to each query, ties to the lower point.
+
+    Args:
+        read: (n,) point numbers -> (n, D) points.
+        queries: (Q, D).
+        first: (Q,) a point that stands first whatever rounding makes of its distance: the query's own.
+
+    Returns:
+        (Q, kept) points and their squared distances; with fewer points, fewer columns.
+    """
+    kept = min(kept, count)
+    scores = _Scores(read(np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))), queries, kept)
+    best = _Best(queries, kept, read, scores, first)
+    for start in tqdm(range(0, count, _POINTS), "neighbours", unit="chunk", disable=None):
+        part = np.arange(start, min(start + _POINTS, count))
+        columns, half = scores.columns(read(part))
+        for block in range(0, len(queries), _QUERIES):
+            query, point, value = scores.proposals(slice(block, block + _QUERIES), columns, half)
+            best.add(query, part[point], value)
+    return best.result()
+
+
+class _Scores:
+    """q.x - |x|^2 / 2 in float32 about a centre and in a unit that suit the points: the largest is the nearest.
+
+    `floor` (Q,) is what a point must reach, by its computed score, to be among the `kept` nearest.
+    """
+
+    def __init__(self, sample: Vectors, queries: Vectors, kept: int) -> None:
+        # The median is no outlier's: far from the points' centre, float32 would lose their differences.
+        self._origin = np.median(sample, axis=0).astype(np.float32)
+        spread = float(np.sqrt(np.mean((sample.astype(np.float64) - self._origin) ** 2)))
+        self._unit = np.float32(1 / spread) if spread > 1e-30 else np.float32(1)
+        self._values = np.empty(_QUERIES * _POINTS, np.float32)  # written again for every block
+        self._below = np.empty(_QUERIES * _POINTS, bool)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._queries = (queries - self._origin) * self._unit
+            self._norms = np.sqrt((self._queries.astype(np.float64) ** 2).sum(axis=1))
+        self.slack = np.zeros(len(queries))
+        self.floor = np.full(len(queries), -np.inf, np.float32)
+        columns, half = self.columns(sample)
+        if len(sample) >= kept:
+            for block in range(0, len(queries), _QUERIES):
+                part = slice(block, block + _QUERIES)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    values = self._queries[part] @ columns - half
+                self.raise_floor(part, -np.partition(-values, kept - 1, axis=1)[:, kept - 1])
+
+    def columns(self, points: Vectors) -> tuple[Vectors, Vectors]:
+        """(n, D) points moved into the unit, as (D, n), which multiplies fastest; half their squared norms (n,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = (points - self._origin) * self._unit
+            half = ((moved.astype(np.float64) ** 2).sum(axis=1) / 2).astype(np.float32)
+        return np.ascontiguousarray(moved.T), half
+
+    def raise_floor(self, part: slice | Rows, reached: NDArray[np.floating]) -> None:
+        """Note the score that `kept` points of some queries reach; what rounding could hide stays above the floor.
+
+        A sum of D products errs by at most (D + 3) u of the products' absolute sum, for a point as near as this by
+        less than |q| r, r = |q| + its distance; moving points and queries errs by as much again.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = self._norms[part]
+            wide = reached.astype(np.float64)
+            reach = 2 * norms + np.sqrt(np.maximum(norms**2 - 2 * wide, 0))
+            self.slack[part] = 4 * (self._queries.shape[1] + 8) * 2.0**-24 * reach**2
+            found = np.nextafter((wide - self.slack[part]).astype(np.float32), np.float32(-np.inf))
+        self.floor[part] = np.fmax(self.floor[part], np.where(np.isfinite(reached), found, -np.inf))
+
+    def proposals(self, part: slice, columns: Vectors, half: Vectors) -> tuple[Rows, Rows, NDArray[np.float32]]:
+        """Queries (m,), points (m,) and scores (m,) of a block that aren't below the floor."""
+        queries = self._queries[part]
+        size = len(queries) * len(half)
+        values = self._values[:size].reshape(len(queries), len(half))
+        below = self._below[:size].reshape(values.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.matmul(queries, columns, out=values)
+            values -= half
+            np.less(values, self.floor[part, None], out=below)
+        # 'not below' keeps what overflowed to NaN: float64 settles it
+        hits = np.flatnonzero(np.logical_not(below, out=below))
+        query, point = np.divmod(hits, len(half))
+        return query + part.start, point, values.reshape(-1)[hits]
+
+
+class _Best:
+    """The nearest points so far of each query, and proposals that wait to be compared with them."""
+
+    def __init__(self, queries: Vectors, kept: int, read: Read, scores: _Scores, first: Rows | None) -> None:
+        self._queries, self._kept, self._read, self._scores, self._first = queries, kept, read, scores, first
+        self._waiting: list[tuple[Rows, Rows, NDArray[np.float32]]] = []
+        self._held = 0
+        self._query = self._point = np.zeros(0, np.int64)
+        self._distance = np.zeros(0)
+
+    def add(self, query: Rows, point: Rows, score: NDArray[np.float32]) -> None:
+        """Propose pairs of a query and a point."""
+        self._waiting.append((query, point, score))
+        self._held += len(query)
+        if self._held > _PROPOSED:
+            self._settle()
+
+    def result(self) -> tuple[Rows, Doubles]:
+        """(Q, kept) points, nearest first, and their squared distances."""
+        self._settle()
+        shape = (len(self._queries), self._kept)
+        return self._point.reshape(shape), np.maximum(self._distance, 0).reshape(shape)
+
+    def _settle(self) -> None:
+        """Compare what waits in float64 and keep the nearest of each query."""
+        if not self._waiting:
+            return
+        query, point, score = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting, self._held = [], 0
+        query, point = self._prune(query, point, score)
+        distance = np.empty(len(query))
+        done = 0
+        for part in small_chunks(np.arange(len(query)), 4 * self._queries.shape[1]):
+            apart = self._read(point[part]).astype(np.float64) - self._queries[query[part]]
+            distance[done : done + len(part)] = (apart * apart).sum(axis=1)
+            done += len(part)
+        if self._first is not None:
+            distance[point == self._first[query]] = -1
+        query = np.concatenate([self._query, query])
+        point = np.concatenate([self._point, point])
+        distance = np.concatenate([self._distance, distance])
+        order = np.lexsort((point, distance, query))
+        order = order[_rank(query[order]) < self._kept]
+        self._query, self._point, self._distance = query[order], point[order], distance[order]
+
+    def _prune(self, query: Rows, point: Rows, score: NDArray[np.float32]) -> tuple[Rows, Rows]:
+        """Leave out what rounding can't bring among the nearest."""
+        score = np.where(np.isnan(score), np.float32(np.inf), score)
+        order = np.lexsort((-score, query))
+        query, point, score = query[order], point[order], score[order]
+        last = _rank(query) == self._kept - 1
+        self._scores.raise_floor(query[last], score[last])
+        near = ~(score < self._scores.floor[query])
+        return query[near], point[near]
+
+
+def _rank(sorted_keys: Rows) -> Rows:
+    """(n,) sorted -> (n,) the place of each within the run of its equals, from 0."""
+    places = np.arange(len(sorted_keys))
+    starts = np.r_[True, sorted_keys[1:] != sorted_keys[:-1]] if len(sorted_keys) else np.zeros(0, bool)
+    return places - np.maximum.accumulate(np.where(starts, places, 0))
