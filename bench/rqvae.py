@@ -61,7 +61,7 @@ class Plain(nn.Module):
         return nn.Sequential(*parts[:-1])
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, D) -> its reconstruction and the quantisation loss."""
+        """(n, D) -> its reconstruction and the quantization loss."""
         latents = self.encoder(x)
         residual, total, losses = latents, torch.zeros_like(latents), []
         for book in self.books:

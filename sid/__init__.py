@@ -1,3 +1,3 @@
-"""Semantic IDs for generative recommenders: quantise item embeddings, resolve collisions, export for trainers."""
+"""Semantic IDs for generative recommenders: quantize item embeddings, resolve collisions, export for trainers."""
 
 __version__ = "0.1.0"

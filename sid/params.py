@@ -35,7 +35,7 @@ class Section(BaseModel):
 
 
 class MethodConfig(Section):
-    """The section of one quantisation method, `quant.<method>`."""
+    """The section of one quantization method, `quant.<method>`."""
 
     def conflicts(self, quant: Quant) -> list[str]:
         """What in this section contradicts the keys that all methods share: one line each, keys named in full."""

@@ -9,7 +9,7 @@ from typing import Any
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
     "data/sft/": "what trainers read, a folder for each of export.formats",
-    "data/quantizer.pth": "the fitted quantiser, for new items",
+    "data/quantizer.pth": "the fitted quantizer, for new items",
     "reports/report.html": "the page to look at first",
     "reports/*.json": "all figures; compare runs with dvc metrics diff",
 }

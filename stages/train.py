@@ -1,4 +1,4 @@
-"""Fit the quantiser that quant.method names to the prepared vectors."""
+"""Fit the quantizer that quant.method names to the prepared vectors."""
 
 from sid import params
 from sid.arrays import load_vectors

@@ -290,7 +290,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         lambda p: p.path("data/prepared/embeddings.npy").unlink(),
         "data/prepared/embeddings.npy: can't be read, run the prepare stage",
     ),
-    ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantiser"),
+    ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantizer"),
     (
         "curve broken",
         "dedupe",

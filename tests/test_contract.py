@@ -1,4 +1,4 @@
-"""What every method's quantiser must do. A new method is covered by its line in the table of methods."""
+"""What every method's quantizer must do. A new method is covered by its line in the table of methods."""
 
 from __future__ import annotations
 
@@ -173,10 +173,10 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04 broken"])
-def test_load_refuses_what_is_no_quantiser(tmp_path: Path, content: bytes) -> None:
+def test_load_refuses_what_is_no_quantizer(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"model\.pth: can't be read as a quantiser"):
+    with pytest.raises(InputError, match=r"model\.pth: can't be read as a quantizer"):
         methods.load(path)
     with pytest.raises(InputError, match=r"absent\.pth"):
         methods.load(tmp_path / "absent.pth")
@@ -187,5 +187,5 @@ def test_load_refuses_pickled_objects_and_foreign_checkpoints(tmp_path: Path) ->
     with pytest.raises(InputError, match="can't be read"):
         methods.load(tmp_path / "pickled.pth")
     torch.save({"state_dict": {}}, tmp_path / "foreign.pth")
-    with pytest.raises(InputError, match="holds no quantiser of format 1"):
+    with pytest.raises(InputError, match="holds no quantizer of format 1"):
         methods.load(tmp_path / "foreign.pth")

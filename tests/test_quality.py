@@ -11,7 +11,7 @@ def test_groups_of_equal_vectors_by_hand() -> None:
     ids = np.array([0, 0, 1, 2, 2, 2, 3])
     vectors = np.array([[1], [1], [2], [3], [3], [4], [5]], np.float32)
     figures = quality.collisions(ids, vectors)
-    assert (figures["groups_of_equal_vectors"], figures["groups_by_quantiser"]) == (1, 1)
+    assert (figures["groups_of_equal_vectors"], figures["groups_by_quantizer"]) == (1, 1)
     assert figures["collision_groups"] == 2
 
 
@@ -29,12 +29,12 @@ def test_groups_of_equal_vectors_against_a_loop(seed: int) -> None:
     assert equal
     assert mixed
     figures = quality.collisions(ids, vectors)
-    assert (figures["groups_of_equal_vectors"], figures["groups_by_quantiser"]) == (equal, mixed)
+    assert (figures["groups_of_equal_vectors"], figures["groups_by_quantizer"]) == (equal, mixed)
 
 
 def test_no_collision_has_no_groups() -> None:
     figures = quality.collisions(np.arange(5), catalogue(5))
-    assert (figures["groups_of_equal_vectors"], figures["groups_by_quantiser"], figures["largest_group"]) == (0, 0, 1)
+    assert (figures["groups_of_equal_vectors"], figures["groups_by_quantizer"], figures["largest_group"]) == (0, 0, 1)
 
 
 def test_the_stages_agree_on_the_raw_codes(finished: Project) -> None:

@@ -263,7 +263,7 @@ def test_the_verdict(left: float, recall: float | None, perplexity: float, r2: f
         "recall_at_10_random": 0.001,
         "levels": {"level_1": level},
     }
-    before = {"items_in_collision": 700, "groups_by_quantiser": 0}
+    before = {"items_in_collision": 700, "groups_by_quantizer": 0}
     collisions = {"before": before, "after": after, "items": 5000, "max_items_per_sid": 1}
     reports = {"collisions": collisions, "index": {"r2": r2, "levels": {"level_1": level}}}
     assert report.verdict(reports)["grade"] == grade
@@ -278,7 +278,7 @@ def test_the_verdict(left: float, recall: float | None, perplexity: float, r2: f
 def test_first_tokens_that_gather_nothing_are_a_fault(purity: float, luck: float, grade: str) -> None:
     level = {"size": 300, "perplexity": 300.0, "purity": purity, "purity_random": luck}
     after = {"collision_rate": 0.0, "largest_group": 1, "recall_at_10": 1.0, "recall_at_10_random": 0.03}
-    before = {"items_in_collision": 0, "groups_by_quantiser": 0}
+    before = {"items_in_collision": 0, "groups_by_quantizer": 0}
     states = {"before": before, "after": {**after, "levels": {"level_1": level}}}
     collisions = {**states, "items": 300, "max_items_per_sid": 1}
     reports = {"collisions": collisions, "index": {"r2": 1.0, "levels": {"level_1": level}}}

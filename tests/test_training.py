@@ -83,10 +83,10 @@ def network(e_dim: int = 4, dim: int = 7, dtype: torch.dtype = torch.float32, **
 # ---- the network
 
 
-def test_quantisation_gives_each_part_the_gradient_of_its_own_loss() -> None:
+def test_quantization_gives_each_part_the_gradient_of_its_own_loss() -> None:
     """Against the formulas of the two losses, worked out by hand: (2 / (n e L)) (q - r), and beta (r - q)."""
     model, latents = network(beta=0.3), torch.randn(20, 4, requires_grad=True)
-    _, loss, codes = model.quantise(latents, balance=False)
+    _, loss, codes = model.quantize(latents, balance=False)
     loss.backward()
     share = 2 / (20 * 4 * len(SIZES))
     residual, wanted = latents.detach(), torch.zeros(20, 4)
@@ -116,7 +116,7 @@ def test_commitment_of_lower_levels_moves_the_encoder(level: int) -> None:
         """Of the encoder, for the levels up to `cut`."""
         model.beta, books = beta, list(model.codebooks)
         model.codebooks = torch.nn.ParameterList(books[: cut + 1])
-        _, loss, _ = model.quantise(model.encoder(rows), balance=False)
+        _, loss, _ = model.quantize(model.encoder(rows), balance=False)
         model.codebooks = torch.nn.ParameterList(books)
         return [gradient * (cut + 1) for gradient in torch.autograd.grad(loss, model.encoder.parameters())]
 
@@ -163,7 +163,7 @@ def test_the_loss_without_codebooks_passes_finite_differences(loss_type: str) ->
 
 def test_the_decoders_gradient_passes_straight_through_to_the_latents() -> None:
     model, latents = network(), torch.randn(5, 4, requires_grad=True)
-    words, _, codes = model.quantise(latents, balance=False)
+    words, _, codes = model.quantize(latents, balance=False)
     summed = sum(book.detach()[codes[:, level]] for level, book in enumerate(model.codebooks))
     torch.testing.assert_close(words, summed, rtol=1e-5, atol=1e-5)
     words.sum().backward()

@@ -1,1 +1,1 @@
-"""The clustering engines: (vectors, k, ...) to centroids and labels, on one level of a quantiser."""
+"""The clustering engines: (vectors, k, ...) to centroids and labels, on one level of a quantizer."""

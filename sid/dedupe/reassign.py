@@ -31,7 +31,7 @@ _ROUNDS = 20
 
 
 class Latents(Protocol):
-    """What the codebooks quantise: an (N, e_dim) array, or what makes some rows of it when they are asked for."""
+    """What the codebooks quantize: an (N, e_dim) array, or what makes some rows of it when they are asked for."""
 
     def __getitem__(self, rows: Rows, /) -> Vectors:
         """(n,) row numbers -> (n, e_dim) float32."""

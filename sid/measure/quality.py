@@ -61,8 +61,8 @@ def collisions(
         interactions: (N,) how often each item was interacted with; None where that isn't known.
 
     Returns:
-        With them `groups_of_equal_vectors`, all of whose items have equal vectors, which no quantiser can part,
-        and `groups_by_quantiser`, the others.
+        With them `groups_of_equal_vectors`, all of whose items have equal vectors, which no quantizer can part,
+        and `groups_by_quantizer`, the others.
     """
     figures = metrics.collisions(ids, interactions)
     shared = np.flatnonzero(np.bincount(ids)[ids] > 1)
@@ -71,7 +71,7 @@ def collisions(
     leader[ids[shared]] = first
     mixed = np.unique(ids[shared[first != leader[ids[shared]]]])
     equal = figures["collision_groups"] - len(mixed)
-    return {**figures, "groups_of_equal_vectors": equal, "groups_by_quantiser": len(mixed)}
+    return {**figures, "groups_of_equal_vectors": equal, "groups_by_quantizer": len(mixed)}
 
 
 def recall(quantizer: Decoder, near: Neighbours, codes: Codes) -> float:

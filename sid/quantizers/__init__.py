@@ -1,1 +1,1 @@
-"""Quantisers: a fit is a function, a fitted quantiser is a value. `methods` names them all."""
+"""Quantizers: a fit is a function, a fitted quantizer is a value. `methods` names them all."""

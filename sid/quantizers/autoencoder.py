@@ -127,7 +127,7 @@ def _integers(matrix: Tensor, grid: float) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class AutoencoderQuantizer:
-    """Encoder, residual quantisation of its output by nearest codeword, decoder.
+    """Encoder, residual quantization of its output by nearest codeword, decoder.
 
     Attributes:
         encoder: D to e_dim, on centred and scaled rows.
@@ -150,7 +150,7 @@ class AutoencoderQuantizer:
     def __post_init__(self) -> None:
         """Check the parts against each other; InputError where they don't fit."""
         if not self.codebooks:
-            raise InputError("an autoencoder quantiser needs at least one codebook")
+            raise InputError("an autoencoder quantizer needs at least one codebook")
         e_dim = self.encoder.out_dim
         if (self.encoder.dim, self.decoder.dim, self.decoder.out_dim) != (self.dim, e_dim, self.dim):
             raise InputError(
@@ -222,7 +222,7 @@ class AutoencoderQuantizer:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: str) -> AutoencoderQuantizer:
-        """The quantiser that `save` wrote, to work on `device`."""
+        """The quantizer that `save` wrote, to work on `device`."""
         return cls(
             Mlp.from_state(state["encoder"]),
             tuple(book.numpy() for book in state["codebooks"]),

@@ -1,4 +1,4 @@
-"""What every fitted quantiser is, and what every fit returns beside it."""
+"""What every fitted quantizer is, and what every fit returns beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sid.errors import InputError
 
 
 class Quantizer(Protocol):
-    """A fitted quantiser: vectors (N, D) <-> codes (N, L). Always fitted; never changes."""
+    """A fitted quantizer: vectors (N, D) <-> codes (N, L). Always fitted; never changes."""
 
     @property
     def method(self) -> str:
@@ -38,7 +38,7 @@ class Quantizer(Protocol):
         ...
 
     def latents(self, vectors: Vectors) -> Vectors:
-        """(N, D) -> (N, e_dim) float32: what the codebooks quantise. Level l codes what levels before it left."""
+        """(N, D) -> (N, e_dim) float32: what the codebooks quantize. Level l codes what levels before it left."""
         ...
 
     def encode(self, vectors: Vectors) -> Codes:
@@ -59,7 +59,7 @@ class Fit:
     """What a method's `fit` returns.
 
     Attributes:
-        quantizer: the fitted quantiser.
+        quantizer: the fitted quantizer.
         curve: a row per step of training for reports/train.csv; `step` (from 1) and `mse` are always there,
             mse in the input space and per coordinate where the method knows it there.
         figures: single values for reports/train.json.

@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class Method:
-    """A method of quantisation.
+    """A method of quantization.
 
     Attributes:
         config: its section in params.yaml.
@@ -117,7 +117,7 @@ def check_sizes(rows: int, quant: Quant) -> None:
 
 
 def load(path: str | Path, device: str = "auto") -> Quantizer:
-    """The fitted quantiser in a .pth file, whichever method fitted it, or of the codebooks in MiniOneRec's .npz.
+    """The fitted quantizer in a .pth file, whichever method fitted it, or of the codebooks in MiniOneRec's .npz.
 
     Args:
         device: where `encode` works: 'auto' (a GPU if there is one), 'cpu' or 'cuda'.
@@ -135,7 +135,7 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
         autoencoder.KIND: autoencoder.AutoencoderQuantizer.from_state,
     }
     if state["kind"] not in kinds:
-        raise InputError(f"{path}: is a quantiser of kind {state['kind']!r}, must be one of {', '.join(kinds)}")
+        raise InputError(f"{path}: is a quantizer of kind {state['kind']!r}, must be one of {', '.join(kinds)}")
     where = resolve_device(device)
     try:
         return kinds[state["kind"]](state, where)

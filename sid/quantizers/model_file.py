@@ -1,4 +1,4 @@
-"""One .pth per quantiser: tensors and plain values, read without pickle."""
+"""One .pth per quantizer: tensors and plain values, read without pickle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 def write(path: str | Path, kind: str, state: dict[str, Any]) -> None:
-    """Write a quantiser's state: nested dicts and lists of tensors, numbers, text and None.
+    """Write a quantizer's state: nested dicts and lists of tensors, numbers, text and None.
 
     Args:
         kind: the class that reads it back, `residual` or `autoencoder`.
@@ -39,7 +39,7 @@ def read(path: str | Path) -> dict[str, Any]:
             reason = error.strerror
         else:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: can't be read as a quantiser ({reason})") from None
+        raise InputError(f"{path}: can't be read as a quantizer ({reason})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise InputError(f"{path}: holds no quantiser of format {FORMAT}; run the train stage again")
+        raise InputError(f"{path}: holds no quantizer of format {FORMAT}; run the train stage again")
     return state

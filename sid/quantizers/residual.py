@@ -68,7 +68,7 @@ def check_dim(vectors: Vectors, dim: int) -> None:
 
 @dataclass(frozen=True)
 class ResidualQuantizer:
-    """Residual quantisation by nearest codeword, level after level.
+    """Residual quantization by nearest codeword, level after level.
 
     Attributes:
         codebooks: L arrays (K, D) float32 in the space of `scaling`; K may differ.
@@ -87,7 +87,7 @@ class ResidualQuantizer:
     def __post_init__(self) -> None:
         """Check the codebooks against each other; InputError where they don't fit."""
         if not self.codebooks:
-            raise InputError("a residual quantiser needs at least one codebook")
+            raise InputError("a residual quantizer needs at least one codebook")
         for level, codebook in enumerate(self.codebooks):
             if codebook.ndim != 2 or codebook.shape[1] != self.dim or codebook.dtype != np.float32:
                 raise InputError(
@@ -140,7 +140,7 @@ class ResidualQuantizer:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: str) -> ResidualQuantizer:
-        """The quantiser that `save` wrote, to work on `device`."""
+        """The quantizer that `save` wrote, to work on `device`."""
         return cls(
             tuple(book.numpy() for book in state["codebooks"]),
             Scaling(state["mean"].numpy(), float(state["scale"])),

@@ -42,7 +42,7 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig) -> Fit:
         A ResidualQuantizer; a curve with a row per level and iteration (level, iteration, mse in the input
         space after the levels so far); figures: `train_rows` that each level was trained on, `iterations`, `mse`.
 
-    Source: residual quantisation after Chen, Guan and Wang, Approximate Nearest Neighbor Search by Residual
+    Source: residual quantization after Chen, Guan and Wang, Approximate Nearest Neighbor Search by Residual
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.
     """
     # torch takes a second to import, and checking params.yaml needs this module's config alone

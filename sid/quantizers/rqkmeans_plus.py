@@ -45,7 +45,7 @@ def fit(
     warm_start: ResidualQuantizer,
     checkpoints: Path | None = None,
 ) -> Fit:
-    """Train the codebooks of a residual quantiser, an encoder X + MLP(X) before it and a decoder after it.
+    """Train the codebooks of a residual quantizer, an encoder X + MLP(X) before it and a decoder after it.
 
     Args:
         vectors: (N, D) float32, finite.

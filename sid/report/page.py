@@ -126,7 +126,7 @@ def verdict(reports: Reports) -> dict[str, Any]:
             )
         )
     copies = reports["collisions"]["before"]
-    if copies["items_in_collision"] == reports["collisions"]["items"] and copies["groups_by_quantiser"] == 0:
+    if copies["items_in_collision"] == reports["collisions"]["items"] and copies["groups_by_quantizer"] == 0:
         points.append(
             ("poor", "Every embedding is another item's too, so nothing is there to keep: look at the embeddings.")
         )

@@ -40,7 +40,7 @@ def checkpoints(
 
 
 def freeze(model: Autoencoder, scaling: Scaling, quant: Quant, info: dict[str, Any]) -> AutoencoderQuantizer:
-    """The model as a quantiser that never changes."""
+    """The model as a quantizer that never changes."""
     codebooks = tuple(book.detach().cpu().numpy().copy() for book in model.codebooks)
     return AutoencoderQuantizer(
         model.encoder.freeze(), codebooks, model.decoder.freeze(), scaling, quant.method, quant.device, info
@@ -48,7 +48,7 @@ def freeze(model: Autoencoder, scaling: Scaling, quant: Quant, info: dict[str, A
 
 
 def finish(task: Task, progress: Progress, quant: Quant, figures: dict[str, Any] | None = None) -> Fit:
-    """The trained model as a quantiser, its curve, and what the report says about it."""
+    """The trained model as a quantizer, its curve, and what the report says about it."""
     epoch = int(progress.best[task.config.select][0])
     row = next(row for row in progress.curve if row["step"] == epoch)
     found = {

@@ -236,7 +236,7 @@ def evaluate(model: Autoencoder, rows: Rows) -> tuple[np.ndarray, float]:
     start = 0
     with _evaluating(model):
         for block in rows.blocks():
-            words, _, found = model.quantise(model.encoder(block), balance=False)
+            words, _, found = model.quantize(model.encoder(block), balance=False)
             error += (model.decoder(words) - block).square().sum(dtype=torch.float64)
             codes[start : start + len(block)] = found.cpu().numpy()
             start += len(block)

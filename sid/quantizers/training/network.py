@@ -147,7 +147,7 @@ class Autoencoder(nn.Module):
             return balanced_labels(squares - 2 * values, self.epsilons[level], self.sk_iters)
         return row_argmax(values)
 
-    def quantise(self, latents: Tensor, balance: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def quantize(self, latents: Tensor, balance: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Code a batch, level by level.
 
         Only the codewords are cut off from the encoder, not the residuals, so that the commitment loss of every
@@ -184,7 +184,7 @@ class Autoencoder(nn.Module):
             balance: use Sinkhorn at the levels that ask for it.
 
         Returns:
-            Reconstruction per coordinate, in units of the rows, and quantisation per coordinate of the latents.
+            Reconstruction per coordinate, in units of the rows, and quantization per coordinate of the latents.
         """
         latents = self.encoder(rows).float()
         codes = None
@@ -192,7 +192,7 @@ class Autoencoder(nn.Module):
         words = latents
         if coded:
             with torch.autocast(rows.device.type, enabled=False):  # distances need their digits
-                words, quant, codes = self.quantise(latents, balance)
+                words, quant, codes = self.quantize(latents, balance)
         error = (self.decoder(words).float() - rows) / self.unit
         recon = error.square().mean() if self.loss_type == "mse" else error.abs().mean()
         return Losses(recon + self.quant_loss_weight * quant, recon, quant, codes)
