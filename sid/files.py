@@ -1,15 +1,18 @@
-"""Files that appear whole or not at all, and JSON and CSV in the one form that this project writes."""
+"""Files that appear whole or not at all; JSON and CSV in the one form that this project writes; YAML as DVC reads it."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import re
 import shutil
 import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from sid.errors import InputError
 
@@ -56,11 +59,19 @@ class Outputs:
         return partial
 
     def commit(self) -> None:
-        """Move every output into place. Killed halfway, some are missing, but none is old beside a new one."""
+        """Move every output into place, contents on disk first.
+
+        Killed halfway, some are missing, but none is old beside a new one. Earlier outputs are replaced and never
+        written into: they may be links into DVC's cache.
+        """
+        for partial in self._targets.values():
+            _sync(partial)
         for target in self._targets:
             _remove(target)
         for target, partial in self._targets.items():
             os.replace(partial, target)
+        for folder in {target.parent for target in self._targets}:
+            _sync_one(folder)
         self._targets.clear()
 
 
@@ -69,6 +80,22 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or a folder and all in it, on the disk and not in its cache alone."""
+    if path.is_dir():
+        for inside in path.rglob("*"):
+            _sync_one(inside)
+    _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 NPY_ERRORS = (OSError, ValueError, EOFError, OverflowError, SyntaxError, tokenize.TokenError)
@@ -104,3 +131,132 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+class _Yaml12(yaml.SafeLoader):
+    """PyYAML's parser with the plain scalars of YAML 1.2, as ruamel.yaml resolves them for DVC."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_YAML = "tag:yaml.org,2002:"
+_MERGE = f"{_YAML}merge"
+_SCALARS = {  # the first that matches decides
+    f"{_YAML}bool": r"true|True|TRUE|false|False|FALSE",
+    f"{_YAML}float": r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+    r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    f"{_YAML}int": r"[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[0-9a-fA-F_]+|(?=[-+0-9])[-+]?[0-9_]+",
+    _MERGE: r"<<",
+    f"{_YAML}null": r"~|null|Null|NULL|",
+    f"{_YAML}timestamp": r"\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?"
+    r"(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?",
+}
+for _tag, _pattern in _SCALARS.items():
+    _Yaml12.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), None)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file whose top is a mapping, by the rules of YAML 1.2 as DVC reads params.yaml.
+
+    `1e-4` is a number, `on` a text, `010` is 10, and `<<` merges. What DVC would read as a date, as a key that isn't
+    text, or by a tag of its own is refused: params.yaml has no use for it.
+
+    Raises:
+        InputError: the file is missing or isn't YAML, its top isn't a mapping, a key is given twice, or it has
+            something that is refused. All such places are named at once.
+    """
+    path = Path(path)
+    try:
+        loader = _Yaml12(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error})") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise InputError(f"{path}: must be a mapping of sections, e.g. 'prepare:' at the start of a line")
+    reader = _YamlReader()
+    if loader.yaml_version not in (None, (1, 2)):
+        reader.problems.append(f"is YAML {'.'.join(map(str, loader.yaml_version))} by its first line, must be 1.2")
+    try:
+        value: dict[str, Any] = reader.value(root, "")
+    except RecursionError:
+        raise InputError(f"{path}: holds itself by an alias, or is nested too deep") from None
+    if reader.problems:
+        raise InputError(f"{path}: {problem}" for problem in reader.problems)
+    return value
+
+
+class _YamlReader:
+    """Nodes -> plain dicts, lists and scalars; problems are collected. What is aliased is one object, as in YAML."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._made: dict[yaml.Node, Any] = {}
+
+    def value(self, node: yaml.Node, key: str) -> Any:
+        """The value of a node at a dotted key."""
+        if node not in self._made:
+            if isinstance(node, yaml.MappingNode):
+                made: Any = self._mapping(node, key)
+            elif isinstance(node, yaml.SequenceNode):
+                made = [self.value(child, f"{key}[{place}]") for place, child in enumerate(node.value)]
+            else:
+                made = self._scalar(node, key)
+            self._made[node] = made
+        return self._made[node]
+
+    def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] | None = None
+        for name, child in node.value:
+            line = name.start_mark.line + 1
+            if name.tag == _MERGE:
+                if merged is not None:
+                    self.problems.append(f"{key or 'top'} has << twice, again in line {line}")
+                merged = self._merged(child, key)
+                continue
+            if name.tag != f"{_YAML}str" or not isinstance(name, yaml.ScalarNode):
+                shown = name.value if isinstance(name, yaml.ScalarNode) else "a list or mapping"
+                self.problems.append(f"line {line}: the key {shown} must be text: quote it")
+                continue
+            dotted = f"{key}.{name.value}" if key else name.value
+            if name.value in own:
+                self.problems.append(f"{dotted} is given twice, again in line {line}")
+            own[name.value] = self.value(child, dotted)
+        return {**(merged or {}), **own}
+
+    def _merged(self, node: yaml.Node, key: str) -> dict[str, Any]:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for source in reversed(sources):
+            if isinstance(source, yaml.MappingNode):
+                merged.update(self.value(source, key))
+            else:
+                self.problems.append(f"{key or 'top'}: << must name a mapping or a list of mappings")
+        return merged
+
+    def _scalar(self, node: yaml.Node, key: str) -> Any:
+        text, kind = str(node.value), node.tag.removeprefix(_YAML)
+        plain = text.replace("_", "").lower()
+        try:
+            if kind in ("str", "merge"):
+                return text
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return {"true": True, "false": False}[plain]
+            if kind == "float":
+                return float(plain.replace(".inf", "inf").replace(".nan", "nan"))
+            if kind == "int":
+                return int(plain, 0 if re.match(r"[-+]?0[box]", plain) else 10)
+        except (KeyError, ValueError):
+            self.problems.append(f"{key} is {text}: can't be read as {kind}")
+            return None
+        if kind == "timestamp":
+            self.problems.append(f"{key} is {text}, a date to YAML: write it in quotes")
+        else:
+            self.problems.append(f"{key} has the tag {node.tag}: must be text, a number, true, false or null")
+        return None

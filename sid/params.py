@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from sid import yaml12
 from sid.arrays import MAX_LEVELS
 from sid.errors import InputError
+from sid.files import read_yaml
 
 NOT_GIVEN = "data/none"
 """The path that stands for 'no such input'. DVC knows no optional dependency, so this small file is one."""
@@ -197,9 +197,9 @@ def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> 
 
     Raises:
         InputError: one line per problem: unknown or missing key, wrong type, value out of range, lists whose
-            lengths contradict each other, scalars that YAML readers disagree on.
+            lengths contradict each other.
     """
-    raw = yaml12.read(path)
+    raw = read_yaml(path)
     problems: list[str] = []
     top: dict[str, type[Section]] = {
         "prepare": Prepare,

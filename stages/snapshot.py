@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sid import yaml12
+
 from sid.errors import InputError
+from sid.files import read_yaml
 
 PIPELINE = Path("dvc.yaml")
 PARAMS = Path("params.yaml")
@@ -35,8 +36,8 @@ class Snapshot:
         Raises:
             InputError: not in the project's root, or dvc.yaml or params.yaml can't be understood.
         """
-        params = yaml12.read(PARAMS)
-        declared = yaml12.read(PIPELINE).get("stages", {}).get(stage)
+        params = read_yaml(PARAMS)
+        declared = read_yaml(PIPELINE).get("stages", {}).get(stage)
         if not isinstance(declared, dict):
             raise InputError(f"{PIPELINE}: has no stage {stage!r}; it must declare the stage that runs")
         keys = [_filled(key, params) for key in declared.get("params", [])]

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sid import yaml12
 from sid.errors import InputError
+from sid.files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Prompts:
                 placeholder that the task doesn't have, an answer that stands in the question or is missing from
                 the output. All problems are named at once.
         """
-        raw = yaml12.read(path)
+        raw = read_yaml(path)
         known = (_HISTORY, *TASKS)
         problems = [f"{path}: {key} is no task, must be one of {', '.join(known)}" for key in raw if key not in known]
         problems += [
