@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all; JSON and CSV in the one form that this project writes; YAML as DVC reads it."""
+"""Files that appear whole or not at all, JSON and CSV as this project writes them, YAML as DVC reads it."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -117,6 +118,12 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: is no JSON, run the stage that writes it ({error})") from None
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -171,6 +171,12 @@ def given(path: str) -> Path | None:
     return None if Path(path) == Path(NOT_GIVEN) else Path(path)
 
 
+def warm_start_file(wanted: Params) -> Path | None:
+    """The file of codebooks that the chosen method starts from; None where it names none."""
+    config = wanted.methods[wanted.quant.method]
+    return given(getattr(config, "warm_start_file", NOT_GIVEN))
+
+
 def check_capacity(items: int, code_sizes: Sequence[int], max_items_per_sid: int = 1) -> None:
     """Raise InputError where there are more items than L code sizes make places, `max_items_per_sid` a Semantic ID."""
     capacity = math.prod(code_sizes)

@@ -6,30 +6,49 @@ from sid import params
 from sid.catalogue.embeddings import open_embeddings
 from sid.errors import InputError
 from sid.export.prompts import Prompts
+from sid.files import digest, read_json
 from sid.interactions.sequences import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
-from stages.snapshot import PARAMS
+from stages import pipeline
+
+
+def check(wanted: params.Params) -> None:
+    """Raise InputError or OSError for what would make a stage fail and can be seen without reading every row."""
+    source = wanted.prepare
+    opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
+    check_sizes(opened.rows, wanted.quant)
+    if source.invalid_rows != "drop":  # else there may be a place for each that is left
+        params.refuse_too_many(opened.rows, wanted)
+    Prompts.load(wanted.export.prompts)
+    optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
+    missing = [
+        f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
+        for key, path in optional.items()
+        if (named := params.given(path)) is not None and not named.exists()
+    ]
+    if missing:
+        raise InputError(missing)
+    if (interactions := params.given(wanted.export.interactions)) is not None:
+        check_interactions(interactions)
+
+
+def warm_start_note(wanted: params.Params) -> str | None:
+    """A line where the file of the warm start isn't the one trained with, which DVC doesn't see."""
+    file, report = params.warm_start_file(wanted), pipeline.declared()["train"].option("report")
+    if file is None or not report.exists():
+        return None
+    trained = read_json(report).get("warm_start_sha256")
+    if trained is None or trained == digest(file):
+        return None
+    return f"note: {file} is not what it was when train started from it; dvc repro --force train trains again"
 
 
 def main() -> int:
     """0 if params.yaml is right and its inputs are there; else 1, with one line per problem on stderr."""
     try:
-        wanted = params.load(PARAMS, CONFIGS)
-        source = wanted.prepare
-        opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
-        check_sizes(opened.rows, wanted.quant)
-        params.refuse_too_many(opened.rows, wanted)
-        Prompts.load(wanted.export.prompts)
-        optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
-        missing = [
-            f"{PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
-            for key, path in optional.items()
-            if (named := params.given(path)) is not None and not named.exists()
-        ]
-        if missing:
-            raise InputError(missing)
-        if (interactions := params.given(wanted.export.interactions)) is not None:
-            check_interactions(interactions)
+        wanted = params.load(pipeline.PARAMS, CONFIGS)
+        check(wanted)
+        note = warm_start_note(wanted)
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
@@ -37,6 +56,8 @@ def main() -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
         return 1
+    if note is not None:
+        print(note, file=sys.stderr)
     return 0
 
 

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from sid import params
 from sid.errors import InputError
-from sid.files import Outputs
+from sid.files import Outputs, read_yaml
 from sid.params import Params
 from sid.quantizers.methods import CONFIGS
-from stages.snapshot import PARAMS, Snapshot
+from stages.pipeline import PARAMS
+from stages.snapshot import Snapshot
+from stages.watch import Watch, under_dvc
+
+LOCK = Path("dvc.lock")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stage:
-    """What a stage's body works with: params and the paths that dvc.yaml passes."""
+    """What a stage's body works with: params and the paths that dvc.yaml passes.
+
+    Attributes:
+        params: the whole of params.yaml, checked.
+        resumes: says where an unfinished run of this stage would go on, e.g. 'after epoch 40'; None where it would
+            begin anew.
+        committed: called once all outputs are in place.
+    """
 
     params: Params
     _paths: dict[str, Path]
     _outputs: Outputs
+    _snapshot: Snapshot
+    resumes: Callable[[], str | None] = field(default=lambda: None)
+    committed: Callable[[], None] = field(default=lambda: None)
 
     def input(self, name: str) -> Path:
         """Where to read an input that dvc.yaml passes as --<name>."""
@@ -35,6 +48,10 @@ class Stage:
     def output(self, name: str) -> Path:
         """Where to write what becomes the output --<name> once the stage has succeeded."""
         return self._outputs.partial(self._paths[name])
+
+    def also_reads(self, path: Path) -> None:
+        """Have the stage fail if this file, which dvc.yaml doesn't declare, changes while it runs."""
+        self._snapshot.add(path)
 
 
 def run(name: str, body: Callable[[Stage], str], *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -46,52 +63,74 @@ def run(name: str, body: Callable[[Stage], str], *, inputs: Sequence[str], outpu
         inputs, outputs: names of the paths; each is a required option of the command line.
 
     Exit status 0 after all outputs are in place, 1 for a user's mistake (one line each on stderr), 130 and 143
-    when interrupted or terminated. Without success, earlier outputs stay as they are.
+    when interrupted or terminated. Without success, this program leaves earlier outputs as they are; DVC removes
+    them before it starts the program, and then a line says how they come back.
     """
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules["__main__"].__doc__)
     for option in (*inputs, *outputs):
         parser.add_argument(f"--{option}", type=Path, required=True, metavar="PATH")
     paths = {key.replace("_", "-"): value for key, value in vars(parser.parse_args()).items()}
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    _end_with_parent()
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_run(name, body, paths))
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception that lets every `with` clean up."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int:
     started = time.monotonic()
     outputs = Outputs()
+    stage: Stage | None = None
     try:
         before = Snapshot.take(name)
-        checked = params.load(PARAMS, CONFIGS)
+        stage = Stage(params.load(PARAMS, CONFIGS), paths, outputs, before)
         with outputs:
-            line = body(Stage(checked, paths, outputs))
-            before.refuse_changes(Snapshot.take(name))
+            with Watch(before.changes):
+                line = body(stage)
+            before.refuse_changes()
             outputs.commit()
+        stage.committed()
     except InputError as error:
         for problem in error.problems:
-            print(f"{name}: error: {problem}", file=sys.stderr)
-        return 1
+            _say(name, f"error: {problem}")
+        return _failed(name, 1)
     except OSError as error:  # a full disk, a folder without permission
-        print(f"{name}: error: {error.filename or 'disk'}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted, its outputs are as they were before", file=sys.stderr)
-        return 130
+        _say(name, f"error: {error.filename or 'disk'}: {error.strerror or error}")
+        return _failed(name, 1)
+    except (KeyboardInterrupt, _Terminated) as stop:
+        interrupted = isinstance(stop, KeyboardInterrupt)
+        where = None if stage is None else stage.resumes()
+        then = f"run again, it goes on {where}" if where else "run again, it begins anew"
+        _say(name, f"{'interrupted' if interrupted else 'terminated'}; {then}")
+        return _failed(name, 130 if interrupted else 143)
     finally:
         outputs.discard()  # one Ctrl-C may interrupt twice, in polars and in Python, and the second cut the exit short
     print(f"{name}: {line} ({time.monotonic() - started:.1f} s)")
     return 0
 
 
-def _end_with_parent() -> None:
-    """End this process soon after its parent is gone: a killed DVC leaves its stage running otherwise."""
-    parent = os.getppid()
+def _failed(name: str, status: int) -> int:
+    """Say how what DVC removed comes back; the exit status."""
+    if under_dvc() and _ran_before(name):
+        _say(
+            name,
+            "DVC removed this stage's last outputs before it began; undo what you changed and run dvc repro: "
+            "it takes them from its cache",
+        )
+    return status
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(10)  # the main thread cleans up, unless it is stuck in native code
-        os._exit(143)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _ran_before(name: str) -> bool:
+    try:
+        return name in read_yaml(LOCK).get("stages", {})
+    except InputError:
+        return False
+
+
+def _say(name: str, line: str) -> None:
+    print(f"{name}: {line}", file=sys.stderr)

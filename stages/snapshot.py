@@ -1,4 +1,4 @@
-"""What a stage's result depends on, taken at its start and compared at its end.
+"""What a stage's result depends on, taken at its start and compared while it runs and at its end.
 
 DVC reads params and dependencies for dvc.lock after the command has ended: an edit made during a run would be
 recorded as if it had been used. A stage that finds its snapshot changed fails instead.
@@ -6,28 +6,24 @@ recorded as if it had been used. A stage that finds its snapshot changed fails i
 
 from __future__ import annotations
 
-import hashlib
-import re
+import ast
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from sid.errors import InputError
 from sid.files import read_yaml
+from stages import pipeline
 
-PIPELINE = Path("dvc.yaml")
-PARAMS = Path("params.yaml")
-
-_TEMPLATE = re.compile(r"\$\{([\w.-]+)\}")
+State = bytes | tuple[int, int, int] | None
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The declared params of a stage by key, and the state of its declared dependencies by path."""
+    """The tracked params of a stage by file and key, and the files of each of its dependencies with their states."""
 
-    params: dict[str, Any]
-    files: dict[str, str]
+    params: dict[tuple[str, str], Any]
+    files: dict[str, dict[str, State]]
 
     @classmethod
     def take(cls, stage: str) -> Snapshot:
@@ -36,47 +32,82 @@ class Snapshot:
         Raises:
             InputError: not in the project's root, or dvc.yaml or params.yaml can't be understood.
         """
-        params = read_yaml(PARAMS)
-        declared = read_yaml(PIPELINE).get("stages", {}).get(stage)
-        if not isinstance(declared, dict):
-            raise InputError(f"{PIPELINE}: has no stage {stage!r}; it must declare the stage that runs")
-        keys = [_filled(key, params) for key in declared.get("params", [])]
-        deps = [_filled(path, params) for path in declared.get("deps", [])]
-        return cls({key: _at(params, key) for key in keys}, {dep: _state(Path(dep)) for dep in deps})
+        found = pipeline.declared().get(stage)
+        if found is None:
+            raise InputError(f"{pipeline.PIPELINE}: has no stage {stage!r}; it must declare the stage that runs")
+        return cls(_values(found.params), {path: _states(Path(path)) for path in found.deps})
 
-    def refuse_changes(self, now: Snapshot) -> None:
-        """Raise InputError naming every param and file that differs from `now`."""
+    def add(self, path: Path) -> None:
+        """Have a file compared that dvc.yaml doesn't declare."""
+        self.files[str(path)] = _states(path)
+
+    def changes(self) -> list[str]:
+        """One line for each param and dependency that isn't as it was.
+
+        A .py file is as it was while it means the same: comments and layout may change. (DVC will hash the file as
+        it then is, and that is right: the run's result is that file's.)
+
+        Raises:
+            InputError: a file of params can't be read now.
+        """
+        files: dict[str, list[str]] = {}
+        for file, key in self.params:
+            files.setdefault(file, []).append(key)
+        now = _values({file: tuple(keys) for file, keys in files.items()})
         problems = [
-            f"{PARAMS}: {key} changed during the run from {value!r} to {now.params.get(key)!r}"
-            for key, value in self.params.items()
-            if now.params.get(key) != value
+            f"{file}: {key} changed during the run from {value!r} to {now[file, key]!r}"
+            for (file, key), value in self.params.items()
+            if now[file, key] != value
         ]
-        problems += [
-            f"{path}: changed during the run" for path, state in self.files.items() if now.files.get(path) != state
+        return problems + [
+            f"{path}: changed during the run"
+            for path, states in self.files.items()
+            if not _same(states, _states(Path(path)))
         ]
+
+    def refuse_changes(self) -> None:
+        """Raise InputError naming every param and dependency that isn't as it was."""
+        problems = self.changes()
         if problems:
             raise InputError(f"{problem}; nothing was written, run the stage again" for problem in problems)
 
 
-def _filled(text: str, params: dict[str, Any]) -> str:
-    return _TEMPLATE.sub(lambda match: str(_at(params, match[1])), text)
+def _values(params: Any) -> dict[tuple[str, str], Any]:
+    found: dict[tuple[str, str], Any] = {}
+    for file, keys in params.items():
+        values = read_yaml(file)
+        found |= {(file, key): pipeline.at(values, key) for key in keys}
+    return found
 
 
-def _at(params: dict[str, Any], key: str) -> Any:
-    value: Any = params
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _state(path: Path) -> str:
+def _states(path: Path) -> dict[str, State]:
     """Code by its content; data by inode, size and time of change, which cost nothing at any size."""
     if path.is_dir():
         inside = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-        return "\n".join(f"{file} {_state(file)}" for file in inside)
-    if not path.exists():
-        return "missing"
-    if path.suffix == ".py":
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    found = path.stat()
-    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+        return {str(file): _state(file) for file in inside}
+    return {str(path): _state(path)}
+
+
+def _state(path: Path) -> State:
+    try:
+        if path.suffix == ".py":
+            return path.read_bytes()
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _same(before: dict[str, State], now: dict[str, State]) -> bool:
+    return before.keys() == now.keys() and all(
+        state == now[name] or _meaning(state) == _meaning(now[name]) for name, state in before.items()
+    )
+
+
+def _meaning(state: State) -> object:
+    if not isinstance(state, bytes):
+        return state
+    try:
+        return ast.dump(ast.parse(state))
+    except (SyntaxError, ValueError):
+        return state

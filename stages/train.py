@@ -1,17 +1,29 @@
 """Fit the quantizer that quant.method names to the prepared vectors."""
 
+import os
+from pathlib import Path
+
 from sid import params
 from sid.arrays import load_vectors
-from sid.files import write_csv, write_json
+from sid.files import digest, write_csv, write_json
 from sid.quantizers import methods
 from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
     """Vectors -> quantizer, report, curve; a training that was cut off goes on from the states in checkpoints."""
+    from sid.quantizers.training import states  # loads torch
+
     vectors = load_vectors(stage.input("vectors"))
     params.refuse_too_many(len(vectors), stage.params)  # dedupe would, after all the work
-    fitted = methods.fit(vectors, stage.params, stage.input("checkpoints"))
+    # experiments in a folder of their own (--queue, --temp) share the project's, and so go on as well
+    checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
+    stage.resumes = lambda: states.left_at(checkpoints)
+    stage.committed = lambda: states.clear(checkpoints)
+    warm_start = params.warm_start_file(stage.params)
+    if warm_start is not None:
+        stage.also_reads(warm_start)
+    fitted = methods.fit(vectors, stage.params, checkpoints)
     fitted.quantizer.save(stage.output("quantizer"))
     method, sizes = fitted.quantizer.method, fitted.quantizer.code_sizes
     figures = {
@@ -20,6 +32,8 @@ def main(stage: Stage) -> str:
         "dim": fitted.quantizer.dim,
         "num_emb_list": list(sizes),
     }
+    if warm_start is not None:
+        figures["warm_start_sha256"] = digest(warm_start)
     write_json(stage.output("report"), {**figures, **fitted.figures})
     columns = list(dict.fromkeys(name for row in fitted.curve for name in row))
     write_csv(stage.output("curve"), columns, fitted.curve)

@@ -85,7 +85,8 @@ def train(
 
     Args:
         task: its model is changed in place.
-        checkpoints: where to resume from and what to keep; cleared at the end. None keeps nothing.
+        checkpoints: where to resume from and what to keep, the last state too; whoever asked for the training clears
+            them, once its result is safe. None keeps nothing.
         watch: called with each row of the curve.
 
     Returns:
@@ -117,9 +118,9 @@ def train(
                 bar.update()
                 if checkpoints is not None and checkpoints.due():
                     checkpoints.write(progress.epoch, loop.state())
+        if checkpoints is not None and checkpoints.epoch() != progress.epoch:
+            checkpoints.write(progress.epoch, loop.state())
         task.model.load_state_dict(progress.chosen)
-    if checkpoints is not None:
-        checkpoints.clear()
     return progress
 
 

@@ -1,4 +1,7 @@
-"""Where an unfinished training is kept, so that it goes on after Ctrl-C, a kill or a crash."""
+"""Where a training is kept until its result is safe, so that it goes on after Ctrl-C, a kill, a crash or a full disk.
+
+A training writes its last state too. Whoever asked for it clears it, once model and figures are on the disk.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import os
 import pickle
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +22,7 @@ from tqdm import tqdm
 from sid.arrays import Vectors, row_chunks
 
 _SHARE = 0.01  # of the time, at most about this much goes into writing
+_TRAININGS = 4  # that were begun and never finished, of which a folder keeps the states; the oldest go first
 _CODE = ("clustering", "quantizers", "arrays.py")
 
 
@@ -48,7 +53,7 @@ class Checkpoints:
     """The last few states of one training, in a folder of its own. A state is there whole or not at all.
 
     Args:
-        folder: of this training alone (see `key`); made when first written to.
+        folder: of this training alone (see `key`), in a folder of all; made when first written to.
         limit: states kept, the newest ones.
     """
 
@@ -56,6 +61,8 @@ class Checkpoints:
         self.folder = folder
         self._limit = limit
         self._due = 0.0  # the first state is written at once, and tells what the next will cost
+        self._warned = False
+        _OWN[folder.parent] = self
 
     def newest(self) -> dict[str, Any] | None:
         """The newest state that can be read, tensors on the CPU; None where there is none."""
@@ -73,24 +80,61 @@ class Checkpoints:
         return time.monotonic() >= self._due
 
     def write(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Keep the state after an epoch, and drop those over the limit."""
+        """Keep the state after an epoch, and drop those over the limit; a warning where the disk doesn't let it."""
         started = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{epoch:07d}.pt"
         partial = path.with_name(f".{path.name}.partial")
-        with partial.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        for old in self._paths()[: -self._limit]:
-            old.unlink()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with partial.open("wb") as file:
+                    torch.save(dict(state), file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+            for old in self._paths()[: -self._limit]:
+                old.unlink()
+            _remove_abandoned(self.folder)
+        except (OSError, RuntimeError) as error:  # torch says RuntimeError of a full disk
+            if not self._warned:
+                tqdm.write(f"{path}: can't be written ({error}); the training goes on without it", file=sys.stderr)
+            self._warned = True
         ended = time.monotonic()
         self._due = ended + (ended - started) / _SHARE
 
+    def epoch(self) -> int | None:
+        """The epoch after which the newest state was written; None where there is none."""
+        paths = self._paths()
+        return int(paths[-1].stem.removeprefix("epoch-")) if paths else None
+
     def clear(self) -> None:
-        """Remove the folder: the training is finished."""
+        """Remove the folder: the training's result is safe."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*.pt"))
+
+
+_OWN: dict[Path, Checkpoints] = {}  # this process's training by the folder of all
+
+
+def left_at(folder: Path) -> str | None:
+    """Where this process's training would go on that keeps its states below `folder`; None where it has none."""
+    epoch = _OWN[folder].epoch() if folder in _OWN else None
+    return None if epoch is None else f"after epoch {epoch}"
+
+
+def clear(folder: Path) -> None:
+    """Remove the states of this process's training below `folder`: what it was for is safe."""
+    if folder in _OWN:
+        _OWN.pop(folder).clear()
+
+
+def _remove_abandoned(own: Path) -> None:
+    """Of the trainings beside `own`, keep those written to last."""
+    others = [folder for folder in own.parent.iterdir() if folder.is_dir() and folder != own]
+    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in others[_TRAININGS - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)
