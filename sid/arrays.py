@@ -32,6 +32,19 @@ def row_chunks(count: int) -> Iterator[slice]:
         yield slice(start, min(start + _CHUNK_ROWS, count))
 
 
+def chunks(count: int, row_bytes: int, budget_bytes: int = 64 << 20) -> Iterator[slice]:
+    """Slices that cut `count` rows into chunks of at most `budget_bytes`, and of one row at least.
+
+    Args:
+        count: rows there are.
+        row_bytes: what one row takes, with all copies of it that the work makes.
+        budget_bytes: what a chunk's rows may take together.
+    """
+    step = max(1, budget_bytes // max(row_bytes, 1))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
 def code_lists(codes: Codes) -> Iterator[list[int]]:
     """The rows of (N, L) codes as plain lists, made a piece at a time."""
     for part in row_chunks(len(codes)):

@@ -31,15 +31,19 @@ ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 
 STAGES = {
     "prepare": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --report reports/prepare.json",
+    " --report reports/prepare.json --metrics reports/metrics/prepare.json",
     "train": "--vectors data/prepared/embeddings.npy --checkpoints .checkpoints --quantizer data/quantizer.pth"
     " --report reports/train.json --curve reports/train.csv",
     "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
-    " --report reports/index.json",
+    " --report reports/index.json --metrics reports/metrics/index.json",
     "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --quantizer data/quantizer.pth --codes data/codes.npy --index reports/index.json --train reports/train.json"
-    " --curve reports/train.csv --sids data/sids.parquet"
-    " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv"
+    " --quantizer data/quantizer.pth --codes data/codes.npy --sids data/sids.parquet"
+    " --report reports/dedupe.json --metrics reports/metrics/dedupe.json",
+    "report": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
+    " --quantizer data/quantizer.pth --codes data/codes.npy --sids data/sids.parquet"
+    " --counts data/interactions/counts.parquet --index reports/index.json --dedupe reports/dedupe.json"
+    " --train reports/train.json --curve reports/train.csv --report reports/report.json"
+    " --metrics reports/metrics/report.json --page reports/report.html --usage reports/usage.csv"
     " --groups reports/groups.csv",
     "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"
     " --report reports/export.json",
