@@ -7,7 +7,7 @@ from sid.catalogue.metadata import load_items
 from sid.dedupe import resolve as dedupe
 from sid.files import read_json, write_csv, write_json
 from sid.ids import SemanticIds
-from sid.interactions.sequences import item_counts
+from sid.interactions.read import read_interactions
 from sid.params import given
 from sid.quantizers import methods
 from sid.report import charts
@@ -22,7 +22,7 @@ def main(stage: Stage) -> str:
     index, train = read_json(stage.input("index")), read_json(stage.input("train"))
     curve = charts.read_curve(stage.input("curve"))
     params = stage.params
-    interactions = given(params.export.interactions)
+    interactions = given(params.interactions.source)
     done = dedupe.dedupe(
         codes,
         [level["size"] for level in index["levels"].values()],
@@ -30,7 +30,7 @@ def main(stage: Stage) -> str:
         params.dedupe,
         lambda: methods.load(stage.input("quantizer"), params.quant.device),
         index["recall_at_10"],
-        None if interactions is None else item_counts(interactions, items["item_id"]),
+        None if interactions is None else read_interactions(interactions, items["item_id"], params.interactions).counts.total,
     )
     sids = SemanticIds(items["item_id"], done.codes, done.code_sizes)
     sids.save(stage.output("sids"))
