@@ -5,8 +5,9 @@ import sys
 from sid import params
 from sid.catalogue.embeddings import open_embeddings
 from sid.errors import InputError
+from sid.export.formats import CHOICES
 from sid.export.prompts import Prompts
-from sid.interactions.sequences import check_interactions
+from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
 from stages.snapshot import PARAMS
 
@@ -14,13 +15,13 @@ from stages.snapshot import PARAMS
 def main() -> int:
     """0 if params.yaml is right and its inputs are there; else 1, with one line per problem on stderr."""
     try:
-        wanted = params.load(PARAMS, CONFIGS)
+        wanted = params.load(PARAMS, CONFIGS, CHOICES)
         source = wanted.prepare
         opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
         check_sizes(opened.rows, wanted.quant)
         params.refuse_too_many(opened.rows, wanted)
         Prompts.load(wanted.export.prompts)
-        optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
+        optional = {"prepare.items": source.items, "interactions.source": wanted.interactions.source}
         missing = [
             f"{PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
             for key, path in optional.items()
@@ -28,7 +29,7 @@ def main() -> int:
         ]
         if missing:
             raise InputError(missing)
-        if (interactions := params.given(wanted.export.interactions)) is not None:
+        if (interactions := params.given(wanted.interactions.source)) is not None:
             check_interactions(interactions)
     except InputError as error:
         for problem in error.problems:

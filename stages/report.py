@@ -1,29 +1,16 @@
 """Measure the index before and after dedupe, and draw the page to look at first."""
 
 import sys
-from pathlib import Path
-
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from sid.arrays import check_codes, load_codes, load_vectors
 from sid.catalogue.metadata import load_items
 from sid.files import read_json, write_csv, write_json
 from sid.ids import SemanticIds
+from sid.interactions import load_counts
 from sid.quantizers import methods
 from sid.report import charts, figures
 from sid.report.page import page
 from stages.run import Stage, run
-
-
-def load_counts(path: Path, item_ids: pl.Series) -> NDArray[np.int64] | None:
-    """Until sid.interactions has it."""
-    if not path.exists():
-        return None
-    counts = pl.read_parquet(path)
-    assert counts["item_id"].equals(item_ids)
-    return counts["total"].to_numpy() if counts["total"].sum() else None
 
 
 def main(stage: Stage) -> str:
@@ -35,7 +22,8 @@ def main(stage: Stage) -> str:
     reports = {name: read_json(stage.input(name)) for name in ("index", "dedupe", "train")}
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
-    found, near = figures.measure(quantizer, load_vectors(stage.input("vectors")), codes, sids, counts)
+    total = None if counts is None else counts.total
+    found, near = figures.measure(quantizer, load_vectors(stage.input("vectors")), codes, sids, total)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), figures.headline(found))
     write_csv(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sid import params
 from sid.errors import InputError
+from sid.export.formats import CHOICES
 from sid.files import Outputs
 from sid.params import Params
 from sid.quantizers.methods import CONFIGS
@@ -62,7 +63,7 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
     outputs = Outputs()
     try:
         before = Snapshot.take(name)
-        checked = params.load(PARAMS, CONFIGS)
+        checked = params.load(PARAMS, CONFIGS, CHOICES)
         with outputs:
             line = body(Stage(checked, paths, outputs))
             before.refuse_changes(Snapshot.take(name))
