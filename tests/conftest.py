@@ -49,8 +49,10 @@ STAGES = {
     " --train reports/train.json --curve reports/train.csv --report reports/report.json"
     " --metrics reports/metrics/report.json --page reports/report.html --usage reports/usage.csv"
     " --groups reports/groups.csv",
-    "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"
-    " --report reports/export.json",
+    "export": "--sids data/sids.parquet --items data/prepared/items.parquet"
+    " --train data/interactions/train.parquet --valid data/interactions/valid.parquet"
+    " --test data/interactions/test.parquet --users data/interactions/users.parquet"
+    " --folder data/sft --report reports/export.json --metrics reports/metrics/export.json",
 }
 
 
