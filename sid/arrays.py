@@ -23,6 +23,10 @@ MAX_LEVELS = 26
 NO_TOKEN = -1
 """The code that means 'no token here' in the last column of uneven Semantic IDs."""
 
+CHUNK_BYTES = 64 << 20
+"""What one chunk takes where nothing says otherwise."""
+
+_BLOCK_ROWS = 16  # whole blocks of the matrix products' kernels, and the least that a chunk has
 _CHUNK_ROWS = 65536
 
 
@@ -30,6 +34,19 @@ def row_chunks(count: int) -> Iterator[slice]:
     """Slices that cut `count` rows into pieces, for work whose memory must not grow with their number."""
     for start in range(0, count, _CHUNK_ROWS):
         yield slice(start, min(start + _CHUNK_ROWS, count))
+
+
+def chunks(count: int, row_bytes: int, budget_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Slices that cut `count` rows into pieces that fit a budget: the one rule of chunking.
+
+    Args:
+        count: rows in all, 0 or more.
+        row_bytes: what a row takes of the budget in the caller's work, copies and results included, 1 or more.
+        budget_bytes: what a piece may take. A piece has 16 rows at the least, and a multiple of 16 but for the last.
+    """
+    step = max(_BLOCK_ROWS, budget_bytes // row_bytes // _BLOCK_ROWS * _BLOCK_ROWS)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 def code_lists(codes: Codes) -> Iterator[list[int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -53,6 +53,29 @@ class Prepare(Section):
     normalize: Literal["none", "l2"]
 
 
+class Interactions(Section):
+    """`interactions`: what users did with the items, and how it is split."""
+
+    source: PathText
+    unknown_items: Literal["error", "skip"]
+    split: Literal["leave_one_out", "temporal"]
+    ratios: Annotated[tuple[float, float, float], Field(strict=False)]
+
+    @field_validator("ratios", mode="before")
+    @classmethod
+    def _three(cls, ratios: object) -> object:
+        if isinstance(ratios, list | tuple) and len(ratios) != 3:
+            raise ValueError("must be three shares: of train, valid and test")
+        return ratios
+
+    @field_validator("ratios")
+    @classmethod
+    def _shares(cls, ratios: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(ratios) < 0 or ratios[0] == 0 or not math.isclose(sum(ratios), 1.0, abs_tol=1e-6):
+            raise ValueError("must be shares of train (above 0), valid and test that add up to 1")
+        return ratios
+
+
 class Quant(Section):
     """The keys of `quant` that all methods share."""
 
@@ -81,58 +104,17 @@ class Dedupe(Section):
     max_suffix: Annotated[int, Field(ge=2, le=1 << 20)]
 
 
-TaskName = Literal[
-    "sid_history_to_sid",
-    "title_to_sid",
-    "sid_to_title",
-    "sid_history_to_title",
-    "title_history_to_sid",
-    "title_history_to_title",
-    "description_to_sid",
-]
-FormatName = Literal[
-    "index",
-    "minionerec",
-    "lcrec",
-    "grid",
-    "alpaca",
-    "messages",
-    "prompt_completion",
-    "parquet",
-    "tokens",
-    "trie",
-]
-
-
 class Export(Section):
     """`export`: what the trainer's files are called and made from."""
 
     dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
-    interactions: PathText
-    unknown_items: Literal["error", "skip"]
-    split: Literal["leave_one_out", "temporal"]
-    ratios: Annotated[tuple[float, float, float], Field(strict=False)]
     max_history: Annotated[int, Field(ge=1)] | None
     min_history: Annotated[int, Field(ge=1)]
     keep_longest_only: bool
-    tasks: Annotated[tuple[TaskName, ...], Field(strict=False)]
-    formats: Annotated[tuple[FormatName, ...], Field(strict=False, min_length=1)]
+    tasks: Annotated[tuple[str, ...], Field(strict=False)]
+    formats: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     prompts: PathText
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
-
-    @field_validator("ratios", mode="before")
-    @classmethod
-    def _three(cls, ratios: object) -> object:
-        if isinstance(ratios, list | tuple) and len(ratios) != 3:
-            raise ValueError("must be three shares: of train, valid and test")
-        return ratios
-
-    @field_validator("ratios")
-    @classmethod
-    def _shares(cls, ratios: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(ratios) < 0 or ratios[0] == 0 or not math.isclose(sum(ratios), 1.0, abs_tol=1e-6):
-            raise ValueError("must be shares of train (above 0), valid and test that add up to 1")
-        return ratios
 
     @field_validator("min_history")
     @classmethod
@@ -159,6 +141,7 @@ class Params:
     """
 
     prepare: Prepare
+    interactions: Interactions
     quant: Quant
     methods: Mapping[str, MethodConfig]
     index: Index
@@ -194,12 +177,18 @@ def refuse_too_many(items: int, wanted: Params) -> None:
         check_capacity(items, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
 
 
-def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> Params:
+def load(
+    path: str | Path,
+    method_configs: Mapping[str, type[MethodConfig]],
+    choices: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Params:
     """Read and check params.yaml as a whole.
 
     Args:
         path: the YAML file.
         method_configs: the section type of every method there is, by name.
+        choices: key -> the names that it may have, for keys whose names are the lines of a table
+            (`sid.export.formats.CHOICES`); those of keys that aren't here are not checked.
 
     Raises:
         InputError: one line per problem: unknown or missing key, wrong type, value out of range, lists whose
@@ -209,6 +198,7 @@ def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> 
     problems: list[str] = []
     top: dict[str, type[Section]] = {
         "prepare": Prepare,
+        "interactions": Interactions,
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,
@@ -226,7 +216,7 @@ def load(path: str | Path, method_configs: Mapping[str, type[MethodConfig]]) -> 
             configs = _methods(section, method_configs, problems)
             section = {key: value for key, value in section.items() if key not in method_configs}
         parts[name] = _section(name, section, kind, problems, also=method_configs if name == "quant" else ())
-    problems += _unusable(raw, method_configs)
+    problems += _unusable(raw, {"quant.method": method_configs, **choices})
     quant = parts.get("quant")
     if isinstance(quant, Quant) and quant.method in configs:
         problems += configs[quant.method].conflicts(quant)
@@ -283,12 +273,17 @@ def _no_section(key: str, given: bool, value: Any, kind: type[Section]) -> str:
     return f"{key} {state}: must be a section of keys ({', '.join(kind.model_fields)})"
 
 
-def _unusable(raw: dict[str, Any], method_configs: Mapping[str, type[MethodConfig]]) -> list[str]:
+def _unusable(raw: dict[str, Any], choices: Mapping[str, Collection[str]]) -> list[str]:
     """Values of the right type that name nothing that can be used."""
     problems = []
-    method = _get(raw, "quant", "method")
-    if isinstance(method, str) and method not in method_configs:
-        problems.append(f"quant.method is {method!r}: must be one of {', '.join(method_configs)}")
+    for key, names in choices.items():
+        value = _get(raw, *key.split("."))
+        named = {f"{key}[{place}]": name for place, name in enumerate(value)} if isinstance(value, list) else {key: value}
+        problems += [
+            f"{place} is {name!r}: must be one of {', '.join(names)}"
+            for place, name in named.items()
+            if isinstance(name, str) and name not in names
+        ]
     for section, key in (("prepare", "embeddings"), ("export", "prompts")):
         if _get(raw, section, key) == NOT_GIVEN:
             problems.append(f"{section}.{key} is {NOT_GIVEN!r}: must name a file, this input is not optional")

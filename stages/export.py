@@ -6,19 +6,22 @@ from sid.catalogue.metadata import load_items
 from sid.export import write_all
 from sid.files import write_json
 from sid.ids import SemanticIds
+from sid.interactions import SPLITS, load_interactions
 from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """Sids, items and the interactions of params.yaml -> folder, report."""
+    """Sids, items and interactions -> folder, report, metrics."""
     sids, items = SemanticIds.load(stage.input("sids")), load_items(stage.input("items"))
+    interactions = load_interactions(*map(stage.input, (*SPLITS, "users")), item_ids=items["item_id"])
     folder = stage.output("folder")
     folder.mkdir()
-    figures = write_all(folder, sids, items, stage.params.export)
+    figures = write_all(folder, sids, items, interactions, stage.params.export)
+    records = sum(sum(task.values()) for task in figures["records"].values())
     write_json(stage.output("report"), figures)
+    write_json(stage.output("metrics"), {"records": records})
     for warning in figures["warnings"]:
         print(f"export: warning: {warning}", file=sys.stderr)
-    records = sum(sum(task.values()) for task in figures["records"].values())
     return (
         f"{figures['items']:,} items and {records:,} records of {len(figures['records'])} tasks in "
         f"{', '.join(figures['formats'])}"
@@ -26,4 +29,5 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    run("export", main, inputs=("sids", "items"), outputs=("folder", "report"))
+    inputs = ("sids", "items", *SPLITS, "users")
+    run("export", main, inputs=inputs, outputs=("folder", "report", "metrics"))

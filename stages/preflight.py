@@ -5,9 +5,10 @@ import sys
 from sid import params
 from sid.catalogue.embeddings import open_embeddings
 from sid.errors import InputError
+from sid.export.formats import CHOICES
 from sid.export.prompts import Prompts
 from sid.files import digest, read_json
-from sid.interactions.sequences import check_interactions
+from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
 from stages import pipeline
 
@@ -20,7 +21,7 @@ def check(wanted: params.Params) -> None:
     if source.invalid_rows != "drop":  # else there may be a place for each that is left
         params.refuse_too_many(opened.rows, wanted)
     Prompts.load(wanted.export.prompts)
-    optional = {"prepare.items": source.items, "export.interactions": wanted.export.interactions}
+    optional = {"prepare.items": source.items, "interactions.source": wanted.interactions.source}
     missing = [
         f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
         for key, path in optional.items()
@@ -28,7 +29,7 @@ def check(wanted: params.Params) -> None:
     ]
     if missing:
         raise InputError(missing)
-    if (interactions := params.given(wanted.export.interactions)) is not None:
+    if (interactions := params.given(wanted.interactions.source)) is not None:
         check_interactions(interactions)
 
 
@@ -46,7 +47,7 @@ def warm_start_note(wanted: params.Params) -> str | None:
 def main() -> int:
     """0 if params.yaml is right and its inputs are there; else 1, with one line per problem on stderr."""
     try:
-        wanted = params.load(pipeline.PARAMS, CONFIGS)
+        wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
         check(wanted)
         note = warm_start_note(wanted)
     except InputError as error:

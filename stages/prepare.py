@@ -10,7 +10,7 @@ from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """params.yaml's catalogue -> vectors, items, report."""
+    """params.yaml's catalogue -> vectors, items, report, metrics."""
     wanted = stage.params.prepare
     source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column)
     metadata_path = params.given(wanted.items)
@@ -18,6 +18,7 @@ def main(stage: Stage) -> str:
     cleaning = Cleaning(wanted.invalid_rows, wanted.normalize)
     figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), stage.output("items"))
     write_json(stage.output("report"), figures)
+    write_json(stage.output("metrics"), {"items": figures["items"]})
     return (
         f"{figures['items']:,} items of {figures['dim']} dimensions, {figures['nan_rows']} rows with NaN, "
         f"{figures['inf_rows']} with Inf, {figures['zero_rows']} all zero, {figures['duplicate_rows']} duplicates"
@@ -25,4 +26,4 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    run("prepare", main, inputs=(), outputs=("vectors", "items", "report"))
+    run("prepare", main, inputs=(), outputs=("vectors", "items", "report", "metrics"))

@@ -13,6 +13,7 @@ from types import FrameType
 
 from sid import params
 from sid.errors import InputError
+from sid.export.formats import CHOICES
 from sid.files import Outputs, read_yaml
 from sid.params import Params
 from sid.quantizers.methods import CONFIGS
@@ -88,7 +89,7 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
     stage: Stage | None = None
     try:
         before = Snapshot.take(name)
-        stage = Stage(params.load(PARAMS, CONFIGS), paths, outputs, before)
+        stage = Stage(params.load(PARAMS, CONFIGS, CHOICES), paths, outputs, before)
         with outputs:
             with Watch(before.changes):
                 line = body(stage)

@@ -8,19 +8,19 @@ from typing import Any
 
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
-    "data/sft/": "what trainers read, a folder for each of export.formats",
+    "data/sft/": "what trainers read, one folder for each of export.formats",
     "data/quantizer.pth": "the fitted quantizer, for new items",
     "reports/report.html": "the page to look at first",
-    "reports/*.json": "all figures; compare runs with dvc metrics diff",
+    "reports/*.json": "all figures; dvc metrics diff compares the main ones",
 }
 
 
 def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line of the table, from the reports by name."""
-    prepare, train, index = reports["prepare"], reports["train"], reports["index"]
-    collisions, export = reports["collisions"], reports["export"]
-    levels = index["levels"].values()
-    before, after = collisions["before"]["collision_rate"], collisions["after"]["collision_rate"]
+    prepare, train, dedupe = reports["prepare"], reports["train"], reports["dedupe"]
+    report, export = reports["report"], reports["export"]
+    before, after = report["before"], report["after"]
+    levels = before["levels"].values()
     records: Counter[str] = Counter()
     for splits in export["records"].values():
         records.update(splits)
@@ -30,11 +30,13 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
         ("method", f"{train['method']}, {' x '.join(map(str, train['num_emb_list']))} codes"),
         ("codes used", " ".join(f"{level['used']}/{level['size']}" for level in levels)),
         ("perplexity", " ".join(f"{level['perplexity']:.1f}" for level in levels)),
-        ("R2", f"{index['r2']:.3f}"),
+        ("R2", f"{report['r2']:.3f}"),
         (
             "collisions",
-            f"{before:.1%} -> {after:.1%} ({collisions['strategy']}, {collisions['moved']:,} items moved)",
+            f"{before['collision_rate']:.1%} -> {after['collision_rate']:.1%} "
+            f"({dedupe['strategy']}, {dedupe['moved']:,} items moved)",
         ),
+        ("recall@10", f"{after['recall_at_10']:.3f}"),
         ("formats", ", ".join(export["formats"])),
         ("records", ": ".join(filter(None, (tasks, ", ".join(f"{name} {n:,}" for name, n in records.items()))))),
     ]
@@ -43,7 +45,7 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
 def main() -> int:
     """Print the table; 1 if a report is missing."""
     try:
-        names = ("prepare", "train", "index", "collisions", "export")
+        names = ("prepare", "train", "dedupe", "report", "export")
         reports = {name: json.loads(Path(f"reports/{name}.json").read_text(encoding="utf-8")) for name in names}
     except FileNotFoundError as error:
         print(f"error: {error.filename}: no such file; run dvc repro first", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""The table of export formats: a new one is a module beside this, a line here and its name in `sid.params`."""
+"""The table of export formats: a new one is a module of its name beside this, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from sid.export import (
@@ -17,10 +17,10 @@ from sid.export import (
     tokens,
     trie,
 )
+from sid.export.prompts import TASKS
 from sid.export.source import Format
-from sid.params import FormatName
 
-FORMATS: Mapping[FormatName, Format] = MappingProxyType(
+FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "index": index.FORMAT,
         "minionerec": minionerec.FORMAT,
@@ -34,3 +34,6 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
         "trie": trie.FORMAT,
     }
 )
+
+CHOICES: Mapping[str, Collection[str]] = MappingProxyType({"export.formats": FORMATS, "export.tasks": TASKS})
+"""The names that params.yaml may choose from, for `sid.params.load`."""

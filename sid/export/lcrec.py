@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from sid.export.histories import Behaviour
 from sid.export.index import write_index, write_items
 from sid.export.jsonfiles import write_object
 from sid.export.numbering import numbers
 from sid.export.source import Format, Source
+from sid.interactions import holds_out_last
 
 _SHORTEST = 3
 """Items a user must have: they take the last for test, the one before for validation, and train on the rest."""
@@ -25,17 +27,14 @@ def _write(folder: Path, source: Source) -> int:
     write_index(folder / f"{source.dataset}.index.json", map(str, keys), source.sids)
     titles = source.items["title"].fill_null("").to_list()
     write_items(folder / f"{source.dataset}.item.json", map(str, keys), titles, source.items)
-    if source.interactions is None:
+    if source.behaviour is None:
         return 0
-    return write_object(folder / f"{source.dataset}.inter.json", _sequences(keys, source))
+    return write_object(folder / f"{source.dataset}.inter.json", _sequences(keys, source.behaviour))
 
 
-def _sequences(keys: list[int], source: Source) -> Iterator[tuple[str, list[int]]]:
-    assert source.interactions is not None
-    found = source.interactions.sequences
-    for user_id, (start, stop) in zip(
-        source.interactions.user_ids.to_list(), pairwise(found.offsets.tolist()), strict=True
-    ):
+def _sequences(keys: list[int], behaviour: Behaviour) -> Iterator[tuple[str, list[int]]]:
+    found = behaviour.sequences
+    for user_id, (start, stop) in zip(behaviour.user_ids.to_list(), pairwise(found.offsets.tolist()), strict=True):
         if stop - start >= _SHORTEST:
             yield user_id, [keys[item] for item in found.items[start:stop].tolist()]
 
@@ -47,15 +46,15 @@ def _warnings(source: Source) -> list[str]:
             "Semantic IDs are of uneven length: LC-Rec and LETTER allow the end only after the last level when they "
             "decode, and so can't write the shorter ones"
         )
-    interactions = source.interactions
-    if interactions is None:
+    if source.behaviour is None:
         return [*found, "no interactions: LC-Rec and LETTER open an inter.json too"]
-    if not interactions.held_out_last:
+    sequences = source.behaviour.sequences
+    if not holds_out_last(source.behaviour.read, sequences, _SHORTEST):
         found.append(
             "LC-Rec and LETTER hold out each user's last two items themselves: the splits of the other formats are not "
             "theirs, and what is held out there is trained on here"
         )
-    short = int((np.diff(interactions.sequences.offsets) < _SHORTEST).sum())
+    short = int((np.diff(sequences.offsets) < _SHORTEST).sum())
     if short:
         found.append(
             f"{short:,} users with fewer than {_SHORTEST} items: left out of inter.json, where LC-Rec and LETTER need "

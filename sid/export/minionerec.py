@@ -9,11 +9,12 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from sid.export.histories import Histories
 from sid.export.index import write_index, write_items
 from sid.export.numbering import numbers
-from sid.export.readers import of_minionerec
+from sid.export.readers import minionerec_warnings
 from sid.export.source import Format, Source
-from sid.interactions.sequences import SPLITS, Split
+from sid.interactions import SPLITS
 
 COLUMNS = (
     "user_id",
@@ -43,7 +44,7 @@ def _write(folder: Path, source: Source) -> int:
     name = _NAME.format(dataset=source.dataset)
     _write_info(_folder(folder, "info") / f"{name}.txt", keys, titles, source)
     rows = 0
-    for split in source.interactions.splits if source.interactions else ():
+    for split in source.behaviour.splits if source.behaviour else ():
         if len(split):
             _write_split(_folder(folder, split.name) / f"{name}.csv", keys, titles, source, split)
             rows += len(split)
@@ -61,9 +62,9 @@ def _write_info(path: Path, keys: Sequence[int], titles: Sequence[str], source: 
             file.write(f"{sid}\t{' '.join(title.split())}\t{key}\n")
 
 
-def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source: Source, split: Split) -> None:
-    assert source.interactions is not None
-    user_ids, texts = source.interactions.user_ids.to_list(), source.catalogue.texts
+def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source: Source, split: Histories) -> None:
+    assert source.behaviour is not None
+    user_ids, texts = source.behaviour.user_ids.to_list(), source.catalogue.texts
     with path.open("w", encoding="utf-8", newline="") as file:
         # with every text quoted, a carriage return in a title ends no line
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
@@ -83,11 +84,11 @@ def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source:
 
 
 def _warnings(source: Source) -> list[str]:
-    found = of_minionerec(len(source.sids.code_sizes), source.uneven, source.sharing)
+    found = minionerec_warnings(len(source.sids.code_sizes), source.uneven, source.sharing)
     missing = sum(title in _MISSING_TO_PANDAS for title in source.catalogue.titles if title)
     if missing:
         found.append(f"{missing:,} titles such as NA or null: MiniOneRec reads them by pandas, as missing")
-    there = {split.name for split in source.interactions.splits if len(split)} if source.interactions else set()
+    there = {split.name for split in source.behaviour.splits if len(split)} if source.behaviour else set()
     absent = [name for name in SPLITS if name not in there]
     if absent:
         found.append(f"no interactions for {', '.join(absent)}: MiniOneRec opens a CSV file of each split")

@@ -16,7 +16,7 @@ def warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
     MiniOneRec joins the first three tokens in three of its five fine-tuning tasks (its data.py); GRID reads a
     rectangular tensor; a decoder without a trie can't tell where an uneven Semantic ID ends.
     """
-    found = of_minionerec(levels, uneven, sharing)
+    found = minionerec_warnings(levels, uneven, sharing)
     if uneven:
         found.append(
             "Semantic IDs are of uneven length: GRID reads a rectangular tensor and can't hold them, and a decoder "
@@ -25,7 +25,7 @@ def warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
     return found
 
 
-def of_minionerec(levels: int, uneven: bool, sharing: int) -> list[str]:
+def minionerec_warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
     """What MiniOneRec loses, for the arguments of `warnings`."""
     found = []
     if levels > LEVELS_READ:

@@ -11,11 +11,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from sid.export.histories import TRAIN, Behaviour, Histories
 from sid.export.prompts import TASKS, Prompts, Task
-from sid.interactions.sequences import Interactions, Split
-
-TRAIN = "train"
-"""The split that the tasks on one item belong to: there is no later item to hold out."""
 
 
 class Record(NamedTuple):
@@ -67,14 +64,14 @@ class Catalogue:
 def records(
     tasks: Sequence[str],
     catalogue: Catalogue,
-    interactions: Interactions | None,
+    behaviour: Behaviour | None,
     prompts: Prompts,
     seed: int,
     left_out: Counter[tuple[str, str]],
 ) -> Iterator[Record]:
     """The records of all tasks as a stream, task by task and split by split.
 
-    Tasks on one item are train's and in item order; the others follow the interactions of each split.
+    Tasks on one item belong to train and are in item order; the others follow the rows of each split.
 
     Args:
         left_out: counts, by task and split, the records there can't be: no title or description where the task
@@ -84,10 +81,10 @@ def records(
     for name in tasks:
         task = TASKS[name]
         if not task.history_of:
-            yield from _of_items(name, task, catalogue, prompts, seed, left_out)
-        elif interactions is not None:
-            for split in interactions.splits:
-                yield from _of_split(name, task, catalogue, interactions, split, prompts, seed, left_out)
+            yield from _item_records(name, task, catalogue, prompts, seed, left_out)
+        elif behaviour is not None:
+            for split in behaviour.splits:
+                yield from _history_records(name, task, catalogue, behaviour.user_ids, split, prompts, seed, left_out)
 
 
 def plain_description(text: str | None) -> str:
@@ -110,7 +107,7 @@ def plain_description(text: str | None) -> str:
     return " ".join(part.strip() for part in parts if part.strip())
 
 
-def _of_items(
+def _item_records(
     name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
 ) -> Iterator[Record]:
     wordings = prompts.choose(name, TRAIN, seed)
@@ -125,19 +122,19 @@ def _of_items(
             left_out[name, TRAIN] += 1
 
 
-def _of_split(
+def _history_records(
     name: str,
     task: Task,
     catalogue: Catalogue,
-    interactions: Interactions,
-    split: Split,
+    users: pl.Series,
+    split: Histories,
     prompts: Prompts,
     seed: int,
     left_out: Counter[tuple[str, str]],
 ) -> Iterator[Record]:
     item_ids, titles = catalogue.item_ids, catalogue.titles
     shown, asked = (catalogue.texts if kind == "sid" else titles for kind in (task.history_of, task.asked))
-    user_ids = interactions.user_ids.to_list()
+    user_ids = users.to_list()
     write = prompts.history_writer(task.history_of)
     wordings = prompts.choose(name, split.name, seed)
     for user, history, item in split.rows():

@@ -13,9 +13,9 @@ import polars as pl
 
 from sid.arrays import NO_TOKEN
 from sid.decoding.trie import Trie
+from sid.export.histories import Behaviour
 from sid.export.records import Catalogue, Record
 from sid.ids import SemanticIds
-from sid.interactions.sequences import Interactions
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Source:
     dataset: str
     sids: SemanticIds
     items: pl.DataFrame
-    interactions: Interactions | None
+    behaviour: Behaviour | None
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -47,6 +47,13 @@ class Source:
     def trie(self) -> Trie:
         """The Semantic IDs in sorted order."""
         return Trie.of(self.sids)
+
+    @cached_property
+    def shared_titles(self) -> dict[str, int]:
+        """How many `titles` belong to items with different Semantic IDs, and how many `items` have such a title."""
+        frame = pl.DataFrame({"title": self.catalogue.titles, "sid": self.catalogue.texts}).filter(pl.col("title") != "")
+        shared = frame.group_by("title").agg(pl.len().alias("items"), pl.n_unique("sid")).filter(pl.col("sid") > 1)
+        return {"titles": len(shared), "items": int(shared["items"].sum())}
 
     @property
     def uneven(self) -> bool:

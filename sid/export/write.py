@@ -13,17 +13,22 @@ from tqdm import tqdm
 
 from sid.errors import InputError
 from sid.export.formats import FORMATS
+from sid.export.histories import TRAIN, Behaviour
 from sid.export.prompts import TASKS, Prompts
-from sid.export.records import TRAIN, records
+from sid.export.records import records
 from sid.export.source import Source
 from sid.ids import SemanticIds
-from sid.interactions.sequences import Interactions, read_interactions
-from sid.params import NOT_GIVEN, Export, given
+from sid.interactions import Interactions
+from sid.params import NOT_GIVEN, Export
 
 Counts = Counter[tuple[str, str]]
 
+_TITLE_TASK = "title_to_sid"
 
-def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Export) -> dict[str, Any]:
+
+def write_all(
+    folder: Path, sids: SemanticIds, items: pl.DataFrame, interactions: Interactions | None, wanted: Export
+) -> dict[str, Any]:
     """Write the files of `wanted.formats` into an empty folder, each format into a folder of its name.
 
     Records of `wanted.tasks` are made once and handed to all formats of records as they come; formats of the
@@ -31,27 +36,28 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
 
     Args:
         items: one row per Semantic ID, in the same order.
+        interactions: with these items, as the interactions stage left them; None where none were given.
 
     Returns:
         The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary` (tokens
-        of all levels); `interactions` per split, `skipped_interactions` per reason (see `Interactions`), `users`
-        with an interaction in a split and `users_left_out`; `records` and `records_left_out` (for want of a title or
-        description) per task and split; per format `files` and `records` (entries or rows for what is no record);
-        `warnings`: what which reader would lose, and where a split or a task has nothing to train on.
+        of all levels); `shared_titles`: how many `titles` belong to `items` with different Semantic IDs;
+        `interactions` per split, `skipped_interactions` per reason (see `Behaviour`), `users` with a row in a split
+        and `users_left_out`; `records` and `records_left_out` (those without a title or description) per task and
+        split; per format `files` and `records` (entries or rows of formats that hold no records); `warnings`: what
+        each reader would lose, where a split or a task has nothing to train on, and contradictory records.
 
     Raises:
-        InputError: prompts or interactions that can't be used, items that are not those of the Semantic IDs, or
-            Semantic IDs that a format's reader can't read.
+        InputError: prompts that can't be used, no row left of the interactions, items that are not those of the
+            Semantic IDs, or Semantic IDs that a format's reader can't read.
     """
     if not items["item_id"].equals(sids.item_ids):
         raise InputError("the prepared items are not those of the Semantic IDs; run the pipeline from prepare on")
     prompts = Prompts.load(wanted.prompts)
-    path = given(wanted.interactions)
-    interactions = read_interactions(path, sids.item_ids, wanted) if path is not None else None
-    source = Source(wanted.dataset, sids, items, interactions)
+    behaviour = None if interactions is None else Behaviour.of(interactions, wanted)
+    source = Source(wanted.dataset, sids, items, behaviour)
     warnings = [warning for name in wanted.formats for warning in FORMATS[name].warnings(source)]
-    if interactions is not None and not any(split.name == TRAIN and len(split) for split in interactions.splits):
-        warnings.insert(0, _no_train_rows(interactions, wanted))
+    if behaviour is not None and not len(behaviour.splits[0]):
+        warnings.insert(0, _no_train_rows(behaviour, wanted))
     for name in wanted.formats:
         (folder / name).mkdir()
 
@@ -64,14 +70,21 @@ def write_all(folder: Path, sids: SemanticIds, items: pl.DataFrame, wanted: Expo
     of_records = [name for name in wanted.formats if FORMATS[name].open is not None]
     counts.update(dict.fromkeys(of_records, made.total()))
     if of_records:
-        warnings += _no_train_records(of_records, made, wanted, interactions)
+        warnings += _no_train_records(of_records, made, wanted, behaviour)
+    shared = source.shared_titles
+    if made[_TITLE_TASK, TRAIN] and shared["titles"]:
+        warnings.append(
+            f"{shared['titles']:,} titles belong to {shared['items']:,} items with different Semantic IDs: "
+            f"{_TITLE_TASK} trains several answers to one question"
+        )
     return {
         "dataset": wanted.dataset,
         "items": len(items),
         "items_without_title": source.catalogue.titles.count(""),
         "levels": len(sids.code_sizes),
         "vocabulary": sum(sids.code_sizes),
-        **_interaction_figures(interactions),
+        "shared_titles": shared,
+        **_interaction_figures(behaviour),
         "records": _by_task(wanted.tasks, made),
         "records_left_out": _by_task(wanted.tasks, left_out),
         "formats": {
@@ -91,7 +104,7 @@ def _write_records(folder: Path, source: Source, prompts: Prompts, wanted: Expor
             for name in wanted.formats
             if (opened := FORMATS[name].open) is not None
         ]
-        stream = records(wanted.tasks, source.catalogue, source.interactions, prompts, wanted.seed, left_out)
+        stream = records(wanted.tasks, source.catalogue, source.behaviour, prompts, wanted.seed, left_out)
         for record in tqdm(stream, "export", unit="record", disable=None):
             made[record.task, record.split] += 1
             for writer in writers:
@@ -99,26 +112,19 @@ def _write_records(folder: Path, source: Source, prompts: Prompts, wanted: Expor
     return made, left_out
 
 
-def _no_train_rows(found: Interactions, wanted: Export) -> str:
+def _no_train_rows(behaviour: Behaviour, wanted: Export) -> str:
     """Why no row of the interactions is left for train."""
-    shortest = f"export.min_history {wanted.min_history}"
-    if found.whole is None:
-        reason = f"train.inter is missing, has no rows, or none with the history that {shortest} wants"
-    elif wanted.split == "leave_one_out":
-        reason = (
-            f"no user has {wanted.min_history + 3} known interactions, which leave_one_out (two held out) and "
-            f"{shortest} need for one row to train on"
-        )
-    else:
-        reason = (
-            f"before the first cut of export.ratios {list(wanted.ratios)} no row has the history that {shortest} wants"
-        )
-    counts = ", ".join(f"{name} {count:,}" for name, count in found.skipped.items() if count)
-    return f"{wanted.interactions}: no row is left for train: {reason}" + (f" (left out: {counts})" if counts else "")
+    if not behaviour.read.splits[0].target_counts.any():
+        return "no row is left for train: the interactions have none, as reports/interactions.json says"
+    counts = ", ".join(f"{name} {count:,}" for name, count in behaviour.left_out.items() if count)
+    return (
+        f"no row is left for train: none has the history that export.min_history {wanted.min_history} wants "
+        f"(left out: {counts})"
+    )
 
 
 def _no_train_records(
-    of_records: Sequence[str], made: Counts, wanted: Export, interactions: Interactions | None
+    of_records: Sequence[str], made: Counts, wanted: Export, behaviour: Behaviour | None
 ) -> list[str]:
     """A line if a wanted task, or all of them, have nothing to train on."""
     formats = ", ".join(of_records)
@@ -128,7 +134,7 @@ def _no_train_records(
     if not untrained:
         return []
     of_history = [task for task in untrained if TASKS[task].history_of]
-    why = f" (export.interactions is {NOT_GIVEN})" if of_history and interactions is None else ""
+    why = f" (interactions.source is {NOT_GIVEN})" if of_history and behaviour is None else ""
     return [f"no train record of {', '.join(untrained)}{why}: nothing in {formats} trains them"]
 
 
@@ -139,11 +145,12 @@ def _by_task(tasks: Sequence[str], counts: Counts) -> dict[str, dict[str, int]]:
     return by_task
 
 
-def _interaction_figures(found: Interactions | None) -> dict[str, Any]:
-    splits = found.splits if found else ()
+def _interaction_figures(behaviour: Behaviour | None) -> dict[str, Any]:
+    if behaviour is None:
+        return {"interactions": {}, "skipped_interactions": {}, "users": 0, "users_left_out": 0}
     return {
-        "interactions": {split.name: len(split) for split in splits},
-        "skipped_interactions": found.skipped if found else {},
-        "users": len(found.user_ids) - found.users_left_out if found else 0,
-        "users_left_out": found.users_left_out if found else 0,
+        "interactions": {split.name: len(split) for split in behaviour.splits},
+        "skipped_interactions": behaviour.left_out,
+        "users": behaviour.users,
+        "users_left_out": len(behaviour.user_ids) - behaviour.users,
     }

@@ -1,16 +1,74 @@
-"""Which interactions are trained on and which are held out: by each user's last ones, or by time."""
+"""Splits of a table: what is trained on and what is held out, by each user's last interactions or by time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+
+from sid.errors import InputError
+from sid.interactions.reading import Reading, unknown_items
+from sid.interactions.split_files import SPLITS, Counts, Interactions, Places, Rows, Split, ranges
+from sid.interactions.tables import read_table
+from sid.params import Interactions as Wanted
 
 TRAIN, VALID, TEST = 0, 1, 2
 """Numbers of the splits, in the order of time."""
 
 Labels = NDArray[np.int8]
+
+
+def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
+    """Read a table, and split it by `wanted.split`.
+
+    Raises:
+        InputError: as `sid.interactions.read.read_interactions`.
+    """
+    frame = read_table(path)
+    user_ids = frame["user_id"].unique(maintain_order=True)
+    frame = frame.select(
+        _numbers(frame["user_id"], user_ids).alias("user"),
+        _numbers(frame["item_id"], item_ids).alias("item"),
+        "timestamp",
+        "item_id",
+    )
+    absent = frame["item"].is_null()
+    unknown = frame.filter(absent)["item_id"].unique(maintain_order=True).to_list()
+    count, rows = int(absent.sum()), len(frame)
+    left_out = f"{count:,} of {rows:,} rows ({count / rows:.0%}) are left out"
+    warnings = unknown_items(path, unknown, f"row {absent.arg_max()}", left_out, wanted)
+    known = frame.drop("item_id").drop_nulls()
+    del frame
+    kept = known.unique(maintain_order=True).sort("user", "timestamp", maintain_order=True)
+    skipped = {"unknown_item": count, "duplicate": len(known) - len(kept)}
+
+    users, items, times = (kept[name].to_numpy() for name in ("user", "item", "timestamp"))
+    counts = np.bincount(users, minlength=len(user_ids)).astype(np.int64)
+    if wanted.split == "temporal" and len(times):
+        labels = temporal(times, wanted.ratios)
+        if not (labels == TRAIN).any():
+            raise InputError(
+                f"{path}: nothing is left to train on, interactions.ratios {list(wanted.ratios)} cut at the earliest "
+                "timestamp of all"
+            )
+    else:
+        labels = leave_one_out(np.arange(len(users)) - (counts.cumsum() - counts)[users], counts[users])
+    by_split = np.stack([np.bincount(users[labels == label], minlength=len(user_ids)) for label in range(len(SPLITS))])
+    train, valid, test = _stretches(items, by_split.astype(np.int64))
+    by_item = Counts(
+        *(np.bincount(part, minlength=len(item_ids)).astype(np.int64) for part in (items[labels == TRAIN], items))
+    )
+    return Reading(Interactions(user_ids, (train, valid, test)), by_item, skipped, warnings)
+
+
+def why_no_train(wanted: Wanted) -> str:
+    """Why no interaction of a table is a target of train."""
+    if wanted.split == "leave_one_out":
+        return "no user has 4 known interactions, of which leave_one_out holds out two and one is the first history"
+    return f"no interaction before the first cut of interactions.ratios {list(wanted.ratios)} has a history"
 
 
 def leave_one_out(places: NDArray[np.int64], counts: NDArray[np.int64]) -> Labels:
@@ -43,3 +101,28 @@ def temporal(times: NDArray[np.int64] | NDArray[np.float64], ratios: Sequence[fl
         if place < len(ordered):
             labels += times >= ordered[place]
     return labels
+
+
+def _stretches(items: Rows, by_split: Places) -> list[Split]:
+    """Each split's stretches.
+
+    Args:
+        items: (M,) user after user, oldest first; for each user those of train come first and those of test last.
+        by_split: (3, U) int64, how many each user has in each split.
+    """
+    ends = by_split.cumsum(axis=0)
+    starts = ends[-1].cumsum() - ends[-1]
+    found = []
+    for label, (counts, lengths) in enumerate(zip(by_split, ends, strict=True)):
+        firsts = np.maximum(lengths - counts, 1)
+        users = np.flatnonzero(lengths >= 1 if label == TRAIN else lengths > firsts)
+        offsets = np.r_[0, lengths[users].cumsum()]
+        inside = items[ranges(starts[users], lengths[users])]
+        found.append(Split("table", users.astype(np.int32), inside, offsets, firsts[users].astype(np.int32)))
+    return found
+
+
+def _numbers(ids: pl.Series, among: pl.Series) -> pl.Series:
+    """(M,) Int32: the place of each id among others, null where it isn't one of them."""
+    table = pl.DataFrame({"id": among, "row": pl.int_range(len(among), dtype=pl.Int32, eager=True)})
+    return pl.DataFrame({"id": ids}).join(table, on="id", how="left", maintain_order="left")["row"]

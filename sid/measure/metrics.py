@@ -47,7 +47,7 @@ def collision_rate(ids: NDArray[np.int64]) -> float:
 
 
 def collisions(ids: NDArray[np.int64], interactions: NDArray[np.int64] | None = None) -> dict[str, Any]:
-    """How far Semantic IDs tell items apart.
+    """How many items share their Semantic ID.
 
     Args:
         ids: (N,) dense ids of the Semantic IDs, the last of `prefix_ids`; N >= 1.
@@ -150,23 +150,43 @@ class Reconstruction:
         mean: (D,) the mean of all vectors, for the variance that R2 compares with.
     """
 
+    ROW_COPIES = 8
+    """What `add` and its arguments take of a row, in multiples of its float32 size: two arguments, three in float64."""
+
     def __init__(self, mean: NDArray[np.float64]) -> None:
         self._mean = mean
         self._error = self._variance = self._cosine = 0.0
         self._rows = 0
 
-    def add(self, vectors: Vectors, decoded: Vectors) -> None:
-        """Add (n, D) vectors and what their codes decode to."""
+    def add(self, vectors: Vectors, decoded: Vectors) -> NDArray[np.float64]:
+        """Add (n, D) vectors and what their codes decode to; returns the squared error of each row, (n,)."""
         x, y = vectors.astype(np.float64), decoded.astype(np.float64)
+        error = squared_error(x, y)
         self._rows += len(x)
-        self._error += float(((x - y) ** 2).sum())
-        self._variance += float(((x - self._mean) ** 2).sum())
-        norms = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-        self._cosine += float(np.divide((x * y).sum(axis=1), norms, out=np.zeros(len(x)), where=norms > 0).sum())
+        self._error += float(error.sum())
+        self._variance += float(squared_error(x, self._mean).sum())
+        norms = np.sqrt(_products(x, x) * _products(y, y))
+        self._cosine += float(np.divide(_products(x, y), norms, out=np.zeros(len(x)), where=norms > 0).sum())
+        return error
 
     def figures(self) -> dict[str, float]:
         """`mse`: squared error per coordinate; `r2`: 1 - error / variance around the mean (1 is perfect, 0 is no
         better than the mean); `cosine`: mean cosine of input and decoded rows, all-zero rows counting 0."""
         r2 = 1 - self._error / self._variance if self._variance > 0 else float(self._error == 0)
-        mse = self._error / (self._rows * len(self._mean))
-        return {"mse": round6(mse), "r2": round6(r2), "cosine": round6(self._cosine / self._rows)}
+        return {"mse": round6(self.mse), "r2": round6(r2), "cosine": round6(self._cosine / self._rows)}
+
+    @property
+    def mse(self) -> float:
+        """Squared error per coordinate of all rows so far, as it is."""
+        return self._error / (self._rows * len(self._mean))
+
+
+def squared_error(vectors: NDArray[np.floating], decoded: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n, D) and (n, D), one of them float64 -> (n,) squared Euclidean distances of their rows."""
+    apart = np.subtract(vectors, decoded, dtype=np.float64)
+    return _products(apart, apart)
+
+
+def _products(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, D), (n, D) -> (n,) dot products of their rows."""
+    return np.asarray(np.einsum("nd,nd->n", x, y))

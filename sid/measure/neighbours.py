@@ -25,9 +25,9 @@ _SAMPLE = 8192  # points that give a first bound on each query's distances
 _POINTS, _QUERIES = 4096, 512  # scores of one block, 8 MiB
 _PROPOSED = 1 << 22  # proposals that are held before they are settled
 
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 Doubles = NDArray[np.float64]
-Read = Callable[[Rows], Vectors]
+Read = Callable[[RowNumbers], Vectors]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Neighbours:
         rows: (Q, k) row numbers of each query's neighbours, nearest first, items at one distance in row order.
     """
 
-    queries: Rows
-    rows: Rows
+    queries: RowNumbers
+    rows: RowNumbers
 
 
-def query_rows(count: int) -> Rows:
+def query_rows(count: int) -> RowNumbers:
     """The items whose neighbours are looked up: all up to ALL_QUERIES of them, else SOME_QUERIES drawn with a fixed
     seed; ascending."""
     if count <= ALL_QUERIES:
@@ -74,14 +74,14 @@ def search(vectors: Vectors) -> Neighbours:
     return Neighbours(queries, rows)
 
 
-def purity(near: Neighbours, ids: Rows) -> float:
+def purity(near: Neighbours, ids: RowNumbers) -> float:
     """The share of the neighbours whose prefix is the query's, from dense ids (N,) of `metrics.prefix_ids`; 0..1."""
     if near.rows.size == 0:
         return 0.0
     return float((ids[near.rows] == ids[near.queries][:, None]).mean())
 
 
-def recall(near: Neighbours, codes: Codes, ids: Rows, decode: Callable[[Codes], Vectors]) -> float:
+def recall(near: Neighbours, codes: Codes, ids: RowNumbers, decode: Callable[[Codes], Vectors]) -> float:
     """The share of the neighbours that are found again among as many nearest items by decoded codes; 0..1.
 
     Args:
@@ -110,13 +110,15 @@ def recall(near: Neighbours, codes: Codes, ids: Rows, decode: Callable[[Codes], 
     return float(hits.sum() / near.rows.size)
 
 
-def _nearest(read: Read, count: int, queries: Vectors, kept: int, first: Rows | None = None) -> tuple[Rows, Doubles]:
+def _nearest(
+    read: Read, count: int, queries: Vectors, kept: int, first: RowNumbers | None = None
+) -> tuple[RowNumbers, Doubles]:
     """The `kept` nearest of `count` points to each query, ties to the lower point.
 
     Args:
         read: (n,) point numbers -> (n, D) points.
         queries: (Q, D).
-        first: (Q,) a point that stands first whatever rounding makes of its distance: the query's own.
+        first: (Q,) a point that is first whatever rounding makes of its distance: the query's own.
 
     Returns:
         (Q, kept) points and their squared distances; with fewer points, fewer columns.
@@ -166,7 +168,7 @@ class _Scores:
             half = ((moved.astype(np.float64) ** 2).sum(axis=1) / 2).astype(np.float32)
         return np.ascontiguousarray(moved.T), half
 
-    def raise_floor(self, part: slice | Rows, reached: NDArray[np.floating]) -> None:
+    def raise_floor(self, part: slice | RowNumbers, reached: NDArray[np.floating]) -> None:
         """Note the score that `kept` points of some queries reach; what rounding could hide stays above the floor.
 
         A sum of D products errs by at most (D + 3) u of the products' absolute sum, for a point as near as this by
@@ -180,7 +182,9 @@ class _Scores:
             found = np.nextafter((wide - self.slack[part]).astype(np.float32), np.float32(-np.inf))
         self.floor[part] = np.fmax(self.floor[part], np.where(np.isfinite(reached), found, -np.inf))
 
-    def proposals(self, part: slice, columns: Vectors, half: Vectors) -> tuple[Rows, Rows, NDArray[np.float32]]:
+    def proposals(
+        self, part: slice, columns: Vectors, half: Vectors
+    ) -> tuple[RowNumbers, RowNumbers, NDArray[np.float32]]:
         """Queries (m,), points (m,) and scores (m,) of a block that aren't below the floor."""
         queries = self._queries[part]
         size = len(queries) * len(half)
@@ -199,21 +203,21 @@ class _Scores:
 class _Best:
     """The nearest points so far of each query, and proposals that wait to be compared with them."""
 
-    def __init__(self, queries: Vectors, kept: int, read: Read, scores: _Scores, first: Rows | None) -> None:
+    def __init__(self, queries: Vectors, kept: int, read: Read, scores: _Scores, first: RowNumbers | None) -> None:
         self._queries, self._kept, self._read, self._scores, self._first = queries, kept, read, scores, first
-        self._waiting: list[tuple[Rows, Rows, NDArray[np.float32]]] = []
+        self._waiting: list[tuple[RowNumbers, RowNumbers, NDArray[np.float32]]] = []
         self._held = 0
         self._query = self._point = np.zeros(0, np.int64)
         self._distance = np.zeros(0)
 
-    def add(self, query: Rows, point: Rows, score: NDArray[np.float32]) -> None:
+    def add(self, query: RowNumbers, point: RowNumbers, score: NDArray[np.float32]) -> None:
         """Propose pairs of a query and a point."""
         self._waiting.append((query, point, score))
         self._held += len(query)
         if self._held > _PROPOSED:
             self._settle()
 
-    def result(self) -> tuple[Rows, Doubles]:
+    def result(self) -> tuple[RowNumbers, Doubles]:
         """(Q, kept) points, nearest first, and their squared distances."""
         self._settle()
         shape = (len(self._queries), self._kept)
@@ -241,7 +245,7 @@ class _Best:
         order = order[_rank(query[order]) < self._kept]
         self._query, self._point, self._distance = query[order], point[order], distance[order]
 
-    def _prune(self, query: Rows, point: Rows, score: NDArray[np.float32]) -> tuple[Rows, Rows]:
+    def _prune(self, query: RowNumbers, point: RowNumbers, score: NDArray[np.float32]) -> tuple[RowNumbers, RowNumbers]:
         """Leave out what rounding can't bring among the nearest."""
         score = np.where(np.isnan(score), np.float32(np.inf), score)
         order = np.lexsort((-score, query))
@@ -252,7 +256,7 @@ class _Best:
         return query[near], point[near]
 
 
-def _rank(sorted_keys: Rows) -> Rows:
+def _rank(sorted_keys: RowNumbers) -> RowNumbers:
     """(n,) sorted -> (n,) the place of each within the run of its equals, from 0."""
     places = np.arange(len(sorted_keys))
     starts = np.r_[True, sorted_keys[1:] != sorted_keys[:-1]] if len(sorted_keys) else np.zeros(0, bool)

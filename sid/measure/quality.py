@@ -1,59 +1,53 @@
-"""Measure what codes keep of the vectors they stand for."""
+"""Measure what codes keep of the vectors that they encode."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors, row_chunks
+from sid.arrays import Codes, Vectors, chunks
 from sid.catalogue.duplicates import first_equal
 from sid.files import round6
 from sid.measure import metrics, neighbours
 from sid.measure.neighbours import Neighbours
 
-
-class Decoder(Protocol):
-    """What is asked of a quantizer here."""
-
-    @property
-    def code_sizes(self) -> tuple[int, ...]:
-        """Codes there are at each level."""
-        ...
-
-    def decode(self, codes: Codes) -> Vectors:
-        """(N, L) -> (N, D) float32, in the input space."""
-        ...
+Decode = Callable[[Codes], Vectors]
+"""(n, L) codes -> (n, D) float32 vectors in the input space: a quantizer's `decode`."""
 
 
-def measure(quantizer: Decoder, vectors: Vectors, codes: Codes) -> dict[str, Any]:
-    """The figures of reports/index.json for the codes (N, L) of vectors (N, D).
+def reconstruction(decode: Decode, vectors: Vectors, before: Codes, after: Codes) -> dict[str, float | None]:
+    """What raw codes keep of the vectors, and the error that other codes add, in one pass over the rows.
+
+    Args:
+        vectors: (N, D) float32, N >= 1; may be a memory map, read in chunks.
+        before: (N, L) the raw codes; each row is decoded once.
+        after: (N, L) the codes of the same levels after dedupe; only rows that differ are decoded.
 
     Returns:
-        `items`; `mse`, `r2` and `cosine` of the decoded vectors in the input space; `collision_rate`;
-        `recall_at_10` and what luck would give; and `levels`.
+        Of the raw codes `mse`, `r2` and `cosine` (see `metrics.Reconstruction`); `mse_added`: the mse after dedupe
+        less the mse before; `mse_added_share`: that by the mse before, None where that was 0 and some was added.
     """
     sums = metrics.Reconstruction(vectors.mean(axis=0, dtype=np.float64))
-    for part in row_chunks(len(vectors)):
-        sums.add(vectors[part], quantizer.decode(codes[part]))
-    prefixes = metrics.prefix_ids(codes)
-    near = neighbours.search(vectors)
-    return {
-        "items": len(codes),
-        **sums.figures(),
-        "collision_rate": round6(metrics.collision_rate(prefixes[-1])),
-        "recall_at_10": recall(quantizer, near, codes),
-        "recall_at_10_random": recall_random(near, len(codes)),
-        "levels": levels(codes, quantizer.code_sizes, prefixes, near),
-    }
+    change = 0.0
+    for part in chunks(len(vectors), sums.ROW_COPIES * 4 * vectors.shape[1]):
+        rows = vectors[part]
+        error = sums.add(rows, decode(before[part]))
+        moved = (before[part] != after[part]).any(axis=1)
+        if moved.any():
+            now = metrics.squared_error(rows[moved], decode(after[part][moved]))
+            change += float(now.sum() - error[moved].sum())
+    added = change / vectors.size
+    share = round6(added / sums.mse) if sums.mse > 0 else (None if added > 0 else 0.0)
+    return {**sums.figures(), "mse_added": round6(added), "mse_added_share": share}
 
 
 def collisions(
     ids: NDArray[np.int64], vectors: Vectors, interactions: NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
-    """`metrics.collisions` of Semantic IDs, and whose fault the groups of items that share one are.
+    """`metrics.collisions` of Semantic IDs, and which groups of items that share one have equal vectors.
 
     Args:
         ids: (N,) dense ids of the Semantic IDs, the last of `metrics.prefix_ids`.
@@ -61,7 +55,7 @@ def collisions(
         interactions: (N,) how often each item was interacted with; None where that isn't known.
 
     Returns:
-        With them `groups_of_equal_vectors`, all of whose items have equal vectors, which no quantizer can part,
+        With them `groups_of_equal_vectors`, all of whose items have equal vectors, which no quantizer can separate,
         and `groups_by_quantizer`, the others.
     """
     figures = metrics.collisions(ids, interactions)
@@ -74,10 +68,10 @@ def collisions(
     return {**figures, "groups_of_equal_vectors": equal, "groups_by_quantizer": len(mixed)}
 
 
-def recall(quantizer: Decoder, near: Neighbours, codes: Codes) -> float:
+def recall(decode: Decode, near: Neighbours, codes: Codes) -> float:
     """`recall_at_10`: the share of the nearest items that are also nearest by what the codes (N, L) decode to."""
     ids = metrics.prefix_ids(codes)[-1]
-    return round6(neighbours.recall(near, codes, ids, quantizer.decode))
+    return round6(neighbours.recall(near, codes, ids, decode))
 
 
 def recall_random(near: Neighbours, count: int) -> float:
@@ -93,21 +87,3 @@ def levels(
     for level, ids in zip(found.values(), prefixes, strict=True):
         level["purity"] = round6(neighbours.purity(near, ids))
     return found
-
-
-def error_added(quantizer: Decoder, vectors: Vectors, before: Codes, after: Codes) -> tuple[float, float]:
-    """What changing codes costs in the input space: the mse added over all N rows, and the mse before.
-
-    Args:
-        vectors: (N, D).
-        before, after: (N, L) codes; only rows that differ are decoded twice.
-    """
-    error_before = error_change = 0.0
-    for part in row_chunks(len(vectors)):
-        rows = vectors[part].astype(np.float64)
-        error = ((rows - quantizer.decode(before[part])) ** 2).sum(axis=1)
-        error_before += float(error.sum())
-        moved = (before[part] != after[part]).any(axis=1)
-        changed = ((rows[moved] - quantizer.decode(after[part][moved])) ** 2).sum(axis=1)
-        error_change += float(changed.sum() - error[moved].sum())
-    return error_change / vectors.size, error_before / vectors.size

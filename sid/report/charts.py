@@ -16,7 +16,7 @@ from sid.measure.metrics import code_counts
 
 Figure = dict[str, Any]
 
-_POINTS = 128  # points of a line; more can't be told apart
+_POINTS = 128  # points of a line; more can't be seen
 _BINS = (2, 3, 4, 5, 6, 11, 21, 51, 101, 1001)
 _COLOURS = ["#2f6fb7", "#d9822b", "#2a9d6f", "#b3362c", "#7a5ab5", "#5d6878", "#c05299", "#8a7a2f"]
 _LAYOUT: Figure = {
@@ -28,11 +28,11 @@ _LAYOUT: Figure = {
     "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
 }
-_MEASURES = {"mse": "squared error a coordinate", "r2": "R²", "collision_rate": "collision rate"}
+_MEASURES = {"mse": "squared error per coordinate", "r2": "R²", "collision_rate": "collision rate"}
 
 
 def usage(codes: Codes, code_sizes: Sequence[int]) -> Figure:
-    """Items per code from the fullest to the emptiest, in multiples of the even share, a line a level."""
+    """Items per code from the fullest to the emptiest, in multiples of the even share, one line per level."""
     lines = []
     for level, size in enumerate(code_sizes):
         counts = np.sort(code_counts(codes[:, level], size))[::-1]
@@ -114,7 +114,7 @@ def curves(curve: pl.DataFrame) -> dict[str, Figure]:
     """A chart for each of the measures that the training curve has, by the column's name.
 
     Args:
-        curve: `step` and `mse` at least; a column `level` parts the lines.
+        curve: `step` and `mse` at least; a column `level` separates the lines.
     """
     parts = [("", curve)]
     if "level" in curve.columns:
@@ -188,7 +188,7 @@ def treemap(nodes: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _area_text(node: Mapping[str, Any], within: int) -> str:
-    """What stands in an area: its label, and a few words where it is so large a part of its parent that they fit."""
+    """The text in an area: its label, and a few words where it is so large a part of its parent that they fit."""
     room = node["items"] / within if within else 1.0
     found = node["words"][: 1 if room < 0.02 else 4] if room >= 0.008 else []
     return "<br>".join([f"<b>{escape(node['label'])}</b>", *map(escape, found)])

@@ -53,8 +53,8 @@ def typical(titles: pl.Series, groups: list[NDArray[np.int64]]) -> list[dict[int
         For each way, words by group; groups without a telling word are left out.
 
     The measure is the log-odds ratio of a word in the group's titles against all other titles, half a title added to
-    each count, in standard errors (Monroe, Colaresi, Quinn: Fightin' Words, 2008); a word counts once a title and
-    must stand in two of the group at least.
+    each count, in standard errors (Monroe, Colaresi, Quinn: Fightin' Words, 2008); a word counts once per title and
+    must be in two of the group's titles at least.
     """
     rows = np.unique(np.linspace(0, len(titles) - 1, min(len(titles), TITLES)).astype(np.int64))
     words = tokenise(titles.gather(rows))

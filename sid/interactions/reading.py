@@ -1,0 +1,72 @@
+"""What comes out of reading interactions, with an account of what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sid.errors import InputError, listed
+from sid.interactions.split_files import SPLITS, Counts, Interactions
+from sid.params import Interactions as Wanted
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Interactions, how many there are with each item, and what was left out.
+
+    Attributes:
+        skipped: counts by reason. Of a table, rows: `unknown_item` and `duplicate` (the same user, item and time again).
+            Of .inter files, lines: `unknown_item` (the next item is unknown) and `no_history` (none, or none that is
+            known).
+        warnings: one line each.
+    """
+
+    interactions: Interactions
+    counts: Counts
+    skipped: dict[str, int]
+    warnings: list[str]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Split -> how many targets it has."""
+        splits = zip(SPLITS, self.interactions.splits, strict=True)
+        return {name: int(split.target_counts.sum()) for name, split in splits}
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of reports/interactions.json."""
+        found = self.interactions
+        with_rows = np.unique(np.concatenate([split.users[split.target_counts > 0] for split in found.splits]))
+        return {
+            "source": found.source,
+            "rows": self.rows,
+            "users": len(with_rows),
+            "users_left_out": len(found.user_ids) - len(with_rows),
+            "skipped": self.skipped,
+            "items": len(self.counts.total),
+            "items_without_interactions": int((self.counts.total == 0).sum()),
+            "warnings": self.warnings,
+        }
+
+
+def unknown_items(path: Path, ids: Collection[str], where: str, left_out: str, wanted: Wanted) -> list[str]:
+    """What `interactions.unknown_items` says of ids that the catalogue doesn't have: a warning, none if there are none.
+
+    Args:
+        where: where the first of them is.
+        left_out: what goes with them.
+
+    Raises:
+        InputError: there are some and they aren't to be skipped.
+    """
+    if not ids:
+        return []
+    said = f"{path}: names {len(ids):,} items that aren't in the catalogue, first in {where}: {listed(ids)}"
+    if wanted.unknown_items == "error":
+        raise InputError(
+            f"{said} (unknown, or dropped by prepare.invalid_rows; interactions.unknown_items: skip leaves them out)"
+        )
+    return [f"{said}; {left_out}"]
