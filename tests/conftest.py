@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-import stages as _stages  # noqa: F401  (sets how threads wait, before torch is loaded)
+from stages import pipeline  # first: sets how threads wait, before torch is loaded
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial"
@@ -29,31 +30,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 
-STAGES = {
-    "prepare": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --report reports/prepare.json --metrics reports/metrics/prepare.json",
-    "interactions": "--items data/prepared/items.parquet --train data/interactions/train.parquet"
-    " --valid data/interactions/valid.parquet --test data/interactions/test.parquet"
-    " --users data/interactions/users.parquet --counts data/interactions/counts.parquet"
-    " --report reports/interactions.json",
-    "train": "--vectors data/prepared/embeddings.npy --checkpoints .checkpoints --quantizer data/quantizer.pth"
-    " --report reports/train.json --curve reports/train.csv",
-    "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
-    " --report reports/index.json --metrics reports/metrics/index.json",
-    "dedupe": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --quantizer data/quantizer.pth --codes data/codes.npy --sids data/sids.parquet"
-    " --report reports/dedupe.json --metrics reports/metrics/dedupe.json",
-    "report": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
-    " --quantizer data/quantizer.pth --codes data/codes.npy --sids data/sids.parquet"
-    " --counts data/interactions/counts.parquet --index reports/index.json --dedupe reports/dedupe.json"
-    " --train reports/train.json --curve reports/train.csv --report reports/report.json"
-    " --metrics reports/metrics/report.json --page reports/report.html --usage reports/usage.csv"
-    " --groups reports/groups.csv",
-    "export": "--sids data/sids.parquet --items data/prepared/items.parquet"
-    " --train data/interactions/train.parquet --valid data/interactions/valid.parquet"
-    " --test data/interactions/test.parquet --users data/interactions/users.parquet"
-    " --folder data/sft --report reports/export.json --metrics reports/metrics/export.json",
-}
+STAGES = {name: stage.cmd for name, stage in pipeline.declared(ROOT).items()}
 
 
 def catalogue(rows: int = 60, dim: int = 8, seed: int = 0) -> np.ndarray:
@@ -84,7 +61,7 @@ class Project:
         self.path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
     def command(self, stage: str) -> list[str]:
-        return [sys.executable, "-m", f"stages.{stage}", *STAGES[stage].split()]
+        return [sys.executable, *shlex.split(STAGES[stage])[1:]]
 
     def run(self, stage: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(stage), cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True)
@@ -106,8 +83,8 @@ class Project:
 def make_project(folder: Path, vectors: np.ndarray | None = None) -> Project:
     """A project of 60 items (or of other vectors) in a new folder, params set for it, nothing run yet."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for part in ("sid", "stages", "prompts"):
-        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    for part in ("sid", "stages", "prompts", "tracked"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored, symlinks=True)
     for part in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / part, folder / part)
     (folder / "data").mkdir()
@@ -147,4 +124,4 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def finished(_finished: Project, tmp_path: Path) -> Project:
     """A project whose pipeline has run; each test has a copy of its own."""
-    return Project(Path(shutil.copytree(_finished.folder, tmp_path / "project")))
+    return Project(Path(shutil.copytree(_finished.folder, tmp_path / "project", symlinks=True)))

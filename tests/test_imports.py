@@ -6,11 +6,16 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sid.files import read_yaml
+from sid.quantizers.methods import CONFIGS
+from stages import pipeline
+from stages.pipeline import Declared, at
 from tests.conftest import ROOT, STAGES
 
 # From bottom to top: a package imports itself and what is below it. A root module counts as a package of its own.
@@ -34,8 +39,12 @@ RANK = {package: rank for rank, packages in enumerate(RANKS) for package in pack
 
 KNOW_CODES_NOT_METHODS = ("sid.ids", "sid.export", "sid.decoding", "sid.interactions", "sid.measure")
 
-# An edit to these changes no artifact, or shows in the params that the stage declares.
-PLUMBING = {"sid.errors", "sid.files", "sid.params", "stages.run", "stages.snapshot"}
+# An edit to these changes no artifact: they word errors, check params, and start and stop stages.
+PLUMBING = {"sid.errors", "sid.params", "stages.run", "stages.snapshot", "stages.watch", "stages.pipeline"}
+
+# Tables of modules of which params.yaml names one: a new line makes nothing stale, and the others don't matter.
+TABLES: dict[str, tuple[str, list[str]]] = {"sid.quantizers.methods": ("quant.method", list(CONFIGS))}
+TABLE_USERS = {"train": "sid.quantizers.methods"}
 
 
 def package_of(module: str) -> str:
@@ -115,37 +124,63 @@ def test_what_knows_codes_knows_no_methods(module: str) -> None:
     assert not above
 
 
-def declared(stage: str) -> list[str]:
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    return [str(path) for path in pipeline["stages"][stage]["deps"]]
+def chosen(folder: Path, choices: Mapping[str, str]) -> dict[str, Declared]:
+    """What dvc.yaml declares when params.yaml has other values at some dotted keys."""
+    values = read_yaml(ROOT / "params.yaml")
+    for dotted, value in choices.items():
+        *sections, key = dotted.split(".")
+        at(values, ".".join(sections))[key] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    return pipeline.declared(folder)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_dvc_yaml_declares_the_code_of_each_stage(stage: str) -> None:
-    deps = declared(stage)
-    # the table of methods is read to check params.yaml; what it fits with belongs to train alone
-    reached: set[str] = set()
-    todo = [f"stages.{stage}"]
+def reached(stage: str, choices: Mapping[str, str]) -> set[str]:
+    """The modules whose code shapes what a stage writes; of a table's modules, the chosen one and what it uses."""
+    seen: set[str] = set()
+    todo = {f"stages.{stage}"}
     while todo:
         name = todo.pop()
-        if name not in reached and name not in PLUMBING:
-            reached.add(name)
-            todo += imports(name)
-    missing = []
-    for name in reached:
-        path = str(MODULES[name].relative_to(ROOT))
-        if not any(path == dep or path.startswith(f"{dep}/") for dep in deps):
-            missing.append(path)
-    assert not missing, f"dvc.yaml: {stage} uses {sorted(missing)}"
+        if name in seen or name in PLUMBING:
+            continue
+        seen.add(name)
+        found = imports(name)
+        if name in TABLES:
+            key, names = TABLES[name]
+            found -= {f"{package_of(name)}.{other}" for other in names}
+            if TABLE_USERS.get(stage) == name:
+                found.add(f"{package_of(name)}.{choices[key]}")
+        todo |= found
+    return seen - set(TABLES)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_dvc_yaml_declares_no_code_that_is_not_there(stage: str) -> None:
-    assert all((ROOT / dep).exists() for dep in declared(stage) if dep.startswith(("sid", "stages")))
+CASES = [(stage, {}) for stage in STAGES if stage not in TABLE_USERS] + [
+    (stage, {TABLES[table][0]: choice}) for stage, table in TABLE_USERS.items() for choice in TABLES[table][1]
+]
+
+
+@pytest.mark.parametrize(("stage", "choices"), CASES)
+def test_dvc_yaml_declares_the_code_of_each_stage(stage: str, choices: dict[str, str], tmp_path: Path) -> None:
+    deps = [ROOT / dep for dep in chosen(tmp_path, choices)[stage].deps]
+    assert all(dep.exists() for dep in deps if dep.relative_to(ROOT).parts[0] in ("sid", "stages", "tracked"))
+    files = {file.resolve() for dep in deps for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
+    missing = sorted(name for name in reached(stage, choices) if MODULES[name].resolve() not in files)
+    assert not missing, f"dvc.yaml: {stage} uses {missing}"
+
+
+@pytest.mark.parametrize(("stage", "choices"), [case for case in CASES if case[0] in TABLE_USERS])
+def test_dvc_yaml_declares_no_code_of_what_is_not_chosen(stage: str, choices: dict[str, str], tmp_path: Path) -> None:
+    key, names = TABLES[TABLE_USERS[stage]]
+    package = package_of(TABLE_USERS[stage])
+    others = {f"{package}.{name}" for name in names} - reached(stage, choices)
+    deps = [ROOT / dep for dep in chosen(tmp_path, choices)[stage].deps]
+    files = {file.resolve() for dep in deps for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
+    assert not {name for name in {*others, TABLE_USERS[stage]} if MODULES[name].resolve() in files}, key
 
 
 def test_an_edit_to_tokens_retrains_nothing() -> None:
-    assert not {"sid/ids.py", "sid/export", "sid/dedupe"} & {*declared("train"), *declared("index")}
+    deps = pipeline.declared(ROOT)
+    assert not {"sid/ids.py", "sid/export", "sid/dedupe"} & {*deps["train"].deps, *deps["index"].deps}
 
 
 def test_stages_stay_thin() -> None:

@@ -1,0 +1,1 @@
+../../sid/quantizers/rqkmeans_constrained.py

@@ -1,0 +1,1 @@
+../../sid/quantizers/rqvae.py
