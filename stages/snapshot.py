@@ -7,6 +7,7 @@ recorded as if it had been used. A stage that finds its snapshot changed fails i
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,16 @@ State = bytes | tuple[int, int, int] | None
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The tracked params of a stage by file and key, and the files of each of its dependencies with their states."""
+    """What a stage depends on, as it was.
+
+    Attributes:
+        params: the values of its keys, by file and key.
+        params_files: the states of these files, which spare reading one that nobody wrote.
+        files: by dependency, its files with their states.
+    """
 
     params: dict[tuple[str, str], Any]
+    params_files: dict[str, State]
     files: dict[str, dict[str, State]]
 
     @classmethod
@@ -35,7 +43,8 @@ class Snapshot:
         found = pipeline.declared().get(stage)
         if found is None:
             raise InputError(f"{pipeline.PIPELINE}: has no stage {stage!r}; it must declare the stage that runs")
-        return cls(_values(found.params), {path: _states(Path(path)) for path in found.deps})
+        written = {file: _state(Path(file)) for file in found.params}
+        return cls(_values(found.params), written, {path: _states(Path(path)) for path in found.deps})
 
     def add(self, path: Path) -> None:
         """Have a file compared that dvc.yaml doesn't declare."""
@@ -50,14 +59,12 @@ class Snapshot:
         Raises:
             InputError: a file of params can't be read now.
         """
-        files: dict[str, list[str]] = {}
-        for file, key in self.params:
-            files.setdefault(file, []).append(key)
-        now = _values({file: tuple(keys) for file, keys in files.items()})
+        edited = [file for file, state in self.params_files.items() if _state(Path(file)) != state]
+        now = _values({file: [key for of, key in self.params if of == file] for file in edited})
         problems = [
-            f"{file}: {key} changed during the run from {value!r} to {now[file, key]!r}"
-            for (file, key), value in self.params.items()
-            if now[file, key] != value
+            f"{file}: {key} changed during the run from {self.params[file, key]!r} to {value!r}"
+            for (file, key), value in now.items()
+            if value != self.params[file, key]
         ]
         return problems + [
             f"{path}: changed during the run"
@@ -72,7 +79,7 @@ class Snapshot:
             raise InputError(f"{problem}; nothing was written, run the stage again" for problem in problems)
 
 
-def _values(params: Any) -> dict[tuple[str, str], Any]:
+def _values(params: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Any]:
     found: dict[tuple[str, str], Any] = {}
     for file, keys in params.items():
         values = read_yaml(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import signal
@@ -14,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sid.errors import InputError
 from sid.files import Outputs
-from stages.run import Stage, _run
+from stages.run import Stage, _run, _Terminated
 from tests.conftest import ENVIRONMENT, ROOT, STAGES, Project, catalogue, make_project
 
 
@@ -36,8 +39,8 @@ def edit(name: str, old: str, new: str) -> Callable[[Project], None]:
     return change
 
 
-def comment(name: str) -> Callable[[Project], None]:
-    return lambda project: append(project.path(name), "# edited\n")
+def code(name: str) -> Callable[[Project], None]:
+    return lambda project: append(project.path(name), "EDITED = True\n")
 
 
 def append(path: Path, text: str) -> None:
@@ -58,9 +61,9 @@ def rewrite_vectors(project: Project) -> None:
             "params.yaml: quant.seed changed during the run from 0 to 1",
         ),
         ("train", edit("params.yaml", "max_iters: 25", "max_iters: 9"), "params.yaml: quant.rqkmeans changed"),
-        ("train", comment("sid/clustering/kmeans.py"), "sid/clustering: changed"),
+        ("train", code("sid/clustering/kmeans.py"), "sid/clustering: changed"),
         ("train", rewrite_vectors, "data/prepared/embeddings.npy: changed during the run"),
-        ("index", comment("sid/measure/metrics.py"), "sid/measure: changed during the run"),
+        ("index", code("sid/measure/metrics.py"), "sid/measure/metrics.py: changed during the run"),
     ],
     ids=["shared key", "method section", "code", "data", "code of index"],
 )
@@ -98,11 +101,12 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> 
         time.sleep(0.005)
 
 
-def test_an_edit_of_what_the_stage_does_not_declare_is_none_of_its_business(finished: Project) -> None:
+def test_an_edit_of_what_the_stage_does_not_depend_on_is_none_of_its_business(finished: Project) -> None:
     running = start(finished, "train")
     wait_until(lambda: "torch" in loaded_libraries(running.pid), running)
     edit("params.yaml", "max_suffix: 256", "max_suffix: 99")(finished)
-    comment("sid/export/records.py")(finished)
+    code("sid/export/records.py")(finished)
+    append(finished.path("sid/clustering/kmeans.py"), "# a comment changes no result\n")
     _, errors = running.communicate()
     assert running.returncode == 0, errors
 
@@ -156,29 +160,67 @@ def restore(project: Project, contents: dict[str, bytes]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads process states from /proc")
-def test_a_stage_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", catalogue(60_000, 64))
-    project.params(quant__num_emb_list=[512] * 6)
-    project.succeed("prepare")
-    code = "import subprocess, sys, time; p = subprocess.Popen(sys.argv[1:]); print(p.pid, flush=True); time.sleep(600)"
+@pytest.mark.parametrize(
+    ("environment", "ends"),
+    [({"DVC_STAGE": "train"}, True), ({"DVC_STAGE": "train", "SID_OUTLIVE_DVC": "1"}, False), ({}, False)],
+    ids=["DVC", "DVC, told not to", "a shell, as under nohup"],
+)
+def test_a_stage_ends_when_the_dvc_that_started_it_is_killed(
+    tmp_path: Path, environment: dict[str, str], ends: bool
+) -> None:
+    project = endless_training(tmp_path)
+    program = (
+        "import subprocess, sys, time; p = subprocess.Popen(sys.argv[1:]); print(p.pid, flush=True); time.sleep(600)"
+    )
     parent = subprocess.Popen(
-        [sys.executable, "-c", code, *project.command("train")],
+        [sys.executable, "-c", program, *project.command("train")],
         cwd=project.folder,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **environment},
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     assert parent.stdout is not None
     stage = int(parent.stdout.readline())
-    time.sleep(3)  # it has begun by now: the parent's death must not precede the watch
+    wait_until(lambda: has_states(project), parent)  # it has begun: the parent's death must not precede the watch
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 15
-    while alive(stage):
-        assert time.monotonic() < deadline, "the stage outlives its parent"
-        time.sleep(0.1)
+    if ends:
+        deadline = time.monotonic() + 60
+        while alive(stage):
+            assert time.monotonic() < deadline, "the stage outlives its parent"
+            time.sleep(0.1)
+    else:
+        time.sleep(3)
+        assert alive(stage)
+        os.kill(stage, signal.SIGKILL)
     assert not project.path("data/quantizer.pth").exists()
     parent.stdout.close()
+
+
+def endless_training(folder: Path) -> Project:
+    """A project whose training ends with the test, and writes a state every so often."""
+    project = make_project(folder / "project")
+    project.params(quant__method="rqvae", quant__rqvae__epochs=1_000_000, quant__rqvae__patience=0)
+    project.succeed("prepare")
+    return project
+
+
+def has_states(project: Project) -> bool:
+    return any(project.path(".checkpoints").glob("*/epoch-*.pt"))
+
+
+def test_an_edit_stops_a_long_training_early_and_its_states_stay(tmp_path: Path) -> None:
+    project = endless_training(tmp_path)
+    running = start(project, "train")
+    wait_until(lambda: has_states(project), running)
+    code("sid/clustering/kmeans.py")(project)
+    _, errors = running.communicate()
+    assert running.returncode == 1
+    assert errors.splitlines()[-1] == (
+        "train: error: sid/clustering: changed during the run; the run was stopped, nothing was written"
+    )
+    assert has_states(project)
 
 
 def alive(pid: int) -> bool:
@@ -211,6 +253,144 @@ def test_a_second_interrupt_during_the_exit_leaves_nothing_behind(
     monkeypatch.setattr(Outputs, "__exit__", interrupted_again)
     assert _run("prepare", body, {"report": tmp_path / "report.json"}) == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dvc.yaml", "params.yaml"]
+
+
+FAIL_AT_COMMIT = """
+import os, runpy, signal, sys
+from sid.files import Outputs
+def fail(self):
+    {how}
+Outputs.commit = fail
+sys.argv = sys.argv[1:]
+runpy.run_module("stages.train", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
+        ("raise OSError(28, 'No space left on device')", 1, "train: error: disk: No space left on device"),
+    ],
+    ids=["killed", "disk full"],
+)
+def test_a_finished_training_survives_what_fails_after_it(
+    finished: Project, tmp_path: Path, how: str, status: int, said: str
+) -> None:
+    project = finished
+    project.params(quant__method="rqvae", quant__rqvae__epochs=12)
+    project.succeed("train")
+    unbroken = project.contents()
+    assert not has_states(project), "states outlive the outputs that they were kept for"
+    project.path("data/quantizer.pth").write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", FAIL_AT_COMMIT.format(how=how), *project.command("train")[2:]],
+        cwd=project.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "goes on" not in done.stdout
+    assert project.path("data/quantizer.pth").read_text() == "old"
+    assert has_states(project)
+    again = project.run("train")
+    assert "rqvae: goes on after epoch 12" in again.stdout
+    assert {name: project.contents().get(name) for name in unbroken} == unbroken
+    assert not has_states(project)
+
+
+def said_by(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, body: Callable[[Stage], str], **environment: str
+) -> tuple[int, list[str]]:
+    """The status of a stage that is run here, and what it says on stderr."""
+    if not (folder / "params.yaml").exists():
+        for name in ("params.yaml", "dvc.yaml"):
+            shutil.copy(ROOT / name, folder)
+        shutil.copytree(ROOT / "tracked", folder / "tracked", symlinks=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        status = _run("train", body, {"quantizer": folder / "quantizer.pth"})
+    return status, errors.getvalue().splitlines()
+
+
+BACK = (
+    "train: DVC removed this stage's last outputs before it began; undo what you changed and run dvc repro: "
+    "it takes them from its cache"
+)
+
+
+@pytest.mark.parametrize(
+    ("raised", "resumes", "status", "said"),
+    [
+        (KeyboardInterrupt(), "after epoch 40", 130, "train: interrupted; run again, it goes on after epoch 40"),
+        (KeyboardInterrupt(), None, 130, "train: interrupted; run again, it begins anew"),
+        (_Terminated(), "after epoch 40", 143, "train: terminated; run again, it goes on after epoch 40"),
+        (InputError("x: is wrong"), None, 1, "train: error: x: is wrong"),
+        (OSError(28, "No space left on device", "x"), None, 1, "train: error: x: No space left on device"),
+    ],
+    ids=["interrupted", "interrupted early", "terminated", "refused", "disk full"],
+)
+def test_a_run_that_stops_says_what_is_true(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    resumes: str | None,
+    status: int,
+    said: str,
+) -> None:
+    def body(stage: Stage) -> str:
+        stage.resumes = lambda: resumes
+        stage.output("quantizer").write_text("half")
+        raise raised
+
+    assert said_by(monkeypatch, tmp_path, body) == (status, [said])
+    assert said_by(monkeypatch, tmp_path, body, DVC_STAGE="train") == (status, [said])  # there was nothing to remove
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  train: {}\n")
+    assert said_by(monkeypatch, tmp_path, body, DVC_STAGE="train") == (status, [said, BACK])
+    assert not list(tmp_path.glob(".*partial")), "half an output is left"
+
+
+def test_a_file_that_dvc_does_not_know_is_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "warm.npz"
+    file.write_text("one")
+
+    def body(stage: Stage) -> str:
+        stage.also_reads(file)
+        file.write_text("other")
+        return ""
+
+    status, said = said_by(monkeypatch, tmp_path, body)
+    assert (status, said) == (
+        1,
+        [f"train: error: {file}: changed during the run; nothing was written, run the stage again"],
+    )
+
+
+def test_outputs_replace_links_and_are_on_the_disk_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC may link outputs to its cache: writing into one would change the cache."""
+    cached = tmp_path / "cached"
+    cached.write_text("old")
+    cached.chmod(0o444)
+    (tmp_path / "out").hardlink_to(cached)
+    events: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (events.append("sync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("replace"), replace(*paths)))
+    with Outputs() as outputs:
+        outputs.partial(tmp_path / "out").write_text("new")
+        folder = outputs.partial(tmp_path / "folder")
+        folder.mkdir()
+        (folder / "inside").write_text("new")
+        outputs.commit()
+    assert cached.read_text() == "old"
+    assert (tmp_path / "out").read_text() == "new"
+    assert events == [*["sync"] * 3, *["replace"] * 2, "sync"]
 
 
 def test_outputs_commit_together_and_clean_up(tmp_path: Path) -> None:
