@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import preflight
-from tests.conftest import Project, catalogue
+from tests.conftest import Project, catalogue, make_project
 
 
 def save(project: Project, vectors: object) -> None:
@@ -118,15 +119,9 @@ def header(shape: str) -> Callable[[Project], None]:
 
 
 def few_codes(project: Project) -> None:
-    save_codes(project)
-    report = project.report("index")
-    for level in report["levels"].values():
-        level["size"] = 4
-    report["levels"].pop("level_3")
-    project.path("reports/index.json").write_text(json.dumps(report))
-    np.save(project.path("data/codes.npy"), np.zeros((60, 2), np.int32))
     project.params(quant__num_emb_list=[4, 4], dedupe__strategy="append")
     project.succeed("train")
+    np.save(project.path("data/codes.npy"), np.zeros((60, 2), np.int32))
     project.params(dedupe__strategy="reassign")
 
 
@@ -224,7 +219,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("alias to itself", "train", replace("num_emb_list:", "num_emb_list: &a [*a]\n  x:"), "params.yaml: "),
     ("slack without bound", "train", key("index__slack", 10**20), "index.slack is 100000000000000000000: must be less"),
     ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: must have a place for each"),
-    ("empty .inter", "export", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
+    ("empty .inter", "interactions", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
     ("prompts are a folder", "export", key("export__prompts", "prompts"), "prompts: Is a directory"),
     ("format in a prompt", "export", lambda p: prompt(p, '"{history:>9999999999}"'), "has a placeholder with a format"),
     ("missing items", "prepare", key("prepare__items", "no.json"), "no.json: no such file"),
@@ -270,14 +265,9 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("params broken", "train", text("params.yaml", "quant: [1"), "params.yaml: not valid YAML"),
     ("unknown key", "train", key("quant__emb_list", [1]), "params.yaml: quant.emb_list is an unknown key"),
     ("wrong type", "train", key("quant__e_dim", "64"), "params.yaml: quant.e_dim is '64': must be a valid integer"),
-    ("1e-4", "train", replace("e_dim: 32", "e_dim: 1e-4"), "params.yaml: quant.e_dim is 1e-4, which YAML 1.1"),
-    (
-        "on",
-        "train",
-        replace("normalize: none", "normalize: on"),
-        "params.yaml: prepare.normalize is on, which YAML 1.1",
-    ),
-    ("010", "train", replace("e_dim: 32", "e_dim: 010"), "params.yaml: quant.e_dim is 010, which YAML 1.1"),
+    ("a number for an integer", "train", replace("e_dim: 32", "e_dim: 1e-4"), "quant.e_dim is 0.0001: must be a valid"),
+    ("on", "train", replace("normalize: none", "normalize: on"), "prepare.normalize is 'on': must be 'none' or 'l2'"),
+    ("a date", "train", replace("e_dim: 32", "e_dim: 2026-01-31"), "quant.e_dim is 2026-01-31, a date to YAML"),
     (
         "K larger than N",
         "train",
@@ -293,12 +283,12 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantizer"),
     (
         "curve broken",
-        "dedupe",
+        "report",
         text("reports/train.csv", "step\n1\n"),
         "reports/train.csv: has columns step, must have step",
     ),
-    ("curve empty", "dedupe", text("reports/train.csv", ""), "reports/train.csv: can't be read as CSV, run the train"),
-    ("train.json broken", "dedupe", text("reports/train.json", "{"), "reports/train.json: is no JSON, run the stage"),
+    ("curve empty", "report", text("reports/train.csv", ""), "reports/train.csv: can't be read as CSV, run the train"),
+    ("train.json broken", "report", text("reports/train.json", "{"), "reports/train.json: is no JSON, run the stage"),
     ("codes broken", "dedupe", text("data/codes.npy", "no"), "data/codes.npy: can't be read, run the index stage"),
     (
         "suffix too large",
@@ -306,31 +296,31 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         lambda p: (p.params(dedupe__strategy="append", dedupe__max_suffix=2), save_codes(p))[0],
         "dedupe.max_suffix is 2",
     ),
-    ("interactions missing", "export", key("export__interactions", "no"), "no: no such folder or file"),
+    ("interactions missing", "interactions", key("interactions__source", "no"), "no: no such folder or file"),
     (
         "table with a bad time",
-        "export",
+        "interactions",
         lambda p: (
             p.path("log.csv").write_text("user_id,item_id,timestamp\nu,1,2026-01-31\nu,2,soon\n"),
-            p.params(export__interactions="log.csv"),
+            p.params(interactions__source="log.csv"),
         )[1],
         "log.csv: row 1 has timestamp 'soon', must be a finite number, or ISO 8601 text",
     ),
-    ("folder without splits", "export", key("export__interactions", "data"), "data: has no train.inter"),
+    ("folder without splits", "interactions", key("interactions__source", "data"), "data: has no train.inter"),
     (
         "unknown item",
-        "export",
+        "interactions",
         inter("valid", "7\t0 999\t1", "8\t1\t888"),
         "inter/valid.inter: names 2 items that have no Semantic ID, first in line 2: 999, 888",
     ),
     (
         "missing column in .inter",
-        "export",
+        "interactions",
         inter("train", "7\t0"),
         "inter/train.inter: line 2 has 2 columns, must have 3",
     ),
-    ("no header in .inter", "export", text("inter/test.inter", "7\t0\t1\n"), "inter/test.inter: line 1 is data"),
-    ("two files for a split", "export", text("inter/x.train.inter", ""), "are 2 files for one split train"),
+    ("no header in .inter", "interactions", text("inter/test.inter", "7\t0\t1\n"), "inter/test.inter: line 1 is data"),
+    ("two files for a split", "interactions", text("inter/x.train.inter", ""), "are 2 files for one split train"),
     ("prompts missing", "export", key("export__prompts", "no.yaml"), "no.yaml: no such file"),
     (
         "unknown placeholder",
@@ -387,6 +377,49 @@ def test_preflight_looks_at_the_header_of_interactions(
     monkeypatch.chdir(project.folder)
     assert preflight.main() == 0
     project.path("log.csv").write_text("user_id,item,timestamp\n")
-    project.params(export__interactions="log.csv")
+    project.params(interactions__source="log.csv")
     assert preflight.main() == 1
     assert capsys.readouterr().err == "error: log.csv: no column item_id; its columns are user_id, item, timestamp\n"
+
+
+def test_preflight_lets_pass_what_fits_once_invalid_rows_are_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vectors = catalogue(65)
+    vectors[7] = np.nan
+    project = make_project(tmp_path / "project", vectors)
+    project.params(quant__num_emb_list=[4, 4, 4], prepare__items="data/none", interactions__source="data/none")
+    monkeypatch.chdir(project.folder)
+    assert preflight.main() == 1
+    assert "makes 64 Semantic IDs for 65 items" in capsys.readouterr().err
+    project.params(prepare__invalid_rows="drop")
+    assert preflight.main() == 0
+    project.succeed("prepare", "train")
+
+
+def test_preflight_tells_of_a_warm_start_file_with_other_content(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.folder)
+    project.succeed("prepare", "train")
+    project.path("data/quantizer.pth").rename(project.path("warm.pth"))
+    changes = {"epochs": 2, "eval_step": 1, "warmup_epochs": 1, "warm_start_file": "warm.pth"}
+    project.params(quant__method="rqkmeans_plus", quant__e_dim=8)
+    project.params(**{f"quant__rqkmeans_plus__{name}": value for name, value in changes.items()})
+    project.succeed("train")
+    assert len(project.report("train")["warm_start_sha256"]) == 64
+    assert preflight.main() == 0
+    assert capsys.readouterr().err == ""
+    with project.path("warm.pth").open("ab") as file:
+        file.write(b"x")
+    assert preflight.main() == 0
+    assert capsys.readouterr().err == (
+        "note: warm.pth is not what it was when train started from it; dvc repro --force train trains again\n"
+    )
+    project.params(quant__method="rqkmeans")
+    assert preflight.main() == 0
+    assert capsys.readouterr().err == ""
+    project.params(quant__method="rqkmeans_plus")
+    project.path("warm.pth").unlink()
+    assert preflight.main() == 1
+    assert capsys.readouterr().err == "error: warm.pth: No such file or directory\n"

@@ -389,7 +389,7 @@ def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
         reached = newest_epoch(tmp_path / "broken")
     assert start(tmp_path / "broken", tmp_path / "broken.pth").wait() == 0
     assert (tmp_path / "broken.pth").read_bytes() == (tmp_path / "unbroken.pth").read_bytes()
-    (folder,) = (tmp_path / "broken").iterdir()  # kept until whoever asked for the training says that it is safe
+    assert len(list((tmp_path / "broken").iterdir())) == 1  # kept until told that the result is safe
     assert newest_epoch(tmp_path / "broken") == 120
 
 
@@ -454,6 +454,48 @@ def test_save_limit_is_kept_and_a_broken_state_falls_back_to_the_one_before(tmp_
     assert state["epoch"] == 2
     kept.clear()
     assert not kept.folder.exists()
+
+
+def test_the_states_of_abandoned_trainings_are_bounded(tmp_path: Path) -> None:
+    for place in range(9):
+        kept = Checkpoints(tmp_path / f"rqvae-{place}", 2)
+        kept.write(1, {})
+        os.utime(kept.folder, (place, place))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rqvae-5", "rqvae-6", "rqvae-7", "rqvae-8"]
+    older = Checkpoints(tmp_path / "rqvae-5", 2)
+    older.write(2, {})
+    os.utime(older.folder)
+    Checkpoints(tmp_path / "rqvae-9", 2).write(1, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rqvae-5", "rqvae-7", "rqvae-8", "rqvae-9"]
+
+
+def test_a_disk_too_full_for_states_stops_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(states, "_SHARE", math.inf)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    whole = rqvae.fit(clouds(), quant(), config())
+    monkeypatch.setattr(torch, "save", full)
+    fitted = rqvae.fit(clouds(), quant(), config(), tmp_path)
+    assert fitted.curve == whole.curve
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if "can't be written" in line and "No space left" in line]) == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_states_are_kept_until_their_training_is_told_to_be_safe(tmp_path: Path) -> None:
+    assert states.left_at(tmp_path) is None
+    fitted = rqvae.fit(clouds(), quant(), config(), tmp_path)
+    assert states.left_at(tmp_path) == f"after epoch {fitted.figures['epochs']}"
+    again = rqvae.fit(clouds(), quant(), config(), tmp_path)
+    assert again.curve == fitted.curve
+    (tmp_path / "another").mkdir()
+    states.clear(tmp_path)
+    assert states.left_at(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["another"]
 
 
 def test_states_are_written_seldom_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,10 +366,8 @@ def test_a_file_that_dvc_does_not_know_is_compared_too(tmp_path: Path, monkeypat
         return ""
 
     status, said = said_by(monkeypatch, tmp_path, body)
-    assert (status, said) == (
-        1,
-        [f"train: error: {file}: changed during the run; nothing was written, run the stage again"],
-    )
+    assert status == 1
+    assert said == [f"train: error: {file}: changed during the run; nothing was written, run the stage again"]
 
 
 def test_outputs_replace_links_and_are_on_the_disk_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
