@@ -20,7 +20,7 @@ export PATH := $(BIN):$(PATH)
 
 all: $(READY) ## install what is missing, run what is out of date, show the result
 	@python -m stages.preflight
-	@dvc repro || { echo "make: failed; 'dvc checkout' and 'git checkout reports' bring the last outputs back" >&2; exit 1; }
+	@dvc repro || { echo "make: failed; undo what you changed and run make again to have the last outputs back" >&2; exit 1; }
 	@python -m stages.summary
 
 test: $(READY_DEV) ## ruff, mypy and pytest

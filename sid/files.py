@@ -117,7 +117,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: is no JSON, run the stage that writes it ({error})") from None
+        raise InputError(f"{path}: isn't JSON, run the stage that writes it ({error})") from None
 
 
 def digest(path: Path) -> str:

@@ -21,7 +21,7 @@ from sid.errors import InputError
 from sid.files import read_yaml
 
 NOT_GIVEN = "data/none"
-"""The path that stands for 'no such input'. DVC knows no optional dependency, so this small file is one."""
+"""The path that means "no such input". DVC has no optional dependencies, so this small file is one."""
 
 Slack = Annotated[int, Field(ge=0, le=1 << 30)]
 CodeSize = Annotated[int, Field(ge=2, le=1 << 20)]
@@ -29,7 +29,7 @@ PathText = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, no unknown keys, no guessing between types, no NaN or infinity."""
+    """A section of params.yaml: frozen, no unknown keys, no guessing between types, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

@@ -71,7 +71,7 @@ def filled(value: Any, context: Mapping[str, Any]) -> Any:
 def _text(key: str, context: Mapping[str, Any]) -> str:
     found = at(context, key)
     if not isinstance(found, str | int | float):
-        raise InputError(f"{PIPELINE}: ${{{key}}} is no text or number in {PARAMS} or vars")
+        raise InputError(f"{PIPELINE}: ${{{key}}} isn't text or a number in {PARAMS} or vars")
     return str(found).lower() if isinstance(found, bool) else str(found)
 
 

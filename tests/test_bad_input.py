@@ -288,7 +288,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "reports/train.csv: has columns step, must have step",
     ),
     ("curve empty", "report", text("reports/train.csv", ""), "reports/train.csv: can't be read as CSV, run the train"),
-    ("train.json broken", "report", text("reports/train.json", "{"), "reports/train.json: is no JSON, run the stage"),
+    ("train.json broken", "report", text("reports/train.json", "{"), "reports/train.json: isn't JSON, run the stage"),
     ("codes broken", "dedupe", text("data/codes.npy", "no"), "data/codes.npy: can't be read, run the index stage"),
     (
         "suffix too large",

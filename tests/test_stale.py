@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT, Project, make_project
 
-# What stages compute is no matter here: each writes a line into each of its outputs.
+# What stages compute doesn't matter here: each writes a line into each of its outputs.
 STUB = """
 import sys
 from pathlib import Path

@@ -24,7 +24,7 @@ from sid.quantizers.training.states import Checkpoints
 _INIT_ROWS = 1 << 18  # codebooks start from all rows, or from so many
 _REVIVE_ROWS = 1024
 _LATENT_ROWS = 8192
-_TOLERANCE = 1e-3  # less than this in R2 or collision rate is no movement
+_TOLERANCE = 1e-3  # less than this in R2 or collision rate counts as none
 _CHECK_STEPS = 32  # losses are looked at that often on a GPU, where looking waits for it
 _WIDE = 1024  # from here on bfloat16 products pay on a GPU
 
