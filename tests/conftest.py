@@ -32,6 +32,10 @@ ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 STAGES = {
     "prepare": "--vectors data/prepared/embeddings.npy --items data/prepared/items.parquet"
     " --report reports/prepare.json",
+    "interactions": "--items data/prepared/items.parquet --train data/interactions/train.parquet"
+    " --valid data/interactions/valid.parquet --test data/interactions/test.parquet"
+    " --users data/interactions/users.parquet --counts data/interactions/counts.parquet"
+    " --report reports/interactions.json",
     "train": "--vectors data/prepared/embeddings.npy --checkpoints .checkpoints --quantizer data/quantizer.pth"
     " --report reports/train.json --curve reports/train.csv",
     "index": "--vectors data/prepared/embeddings.npy --quantizer data/quantizer.pth --codes data/codes.npy"
@@ -41,8 +45,10 @@ STAGES = {
     " --curve reports/train.csv --sids data/sids.parquet"
     " --report reports/collisions.json --page reports/report.html --usage reports/usage.csv"
     " --groups reports/groups.csv",
-    "export": "--sids data/sids.parquet --items data/prepared/items.parquet --folder data/sft"
-    " --report reports/export.json",
+    "export": "--sids data/sids.parquet --items data/prepared/items.parquet"
+    " --train data/interactions/train.parquet --valid data/interactions/valid.parquet"
+    " --test data/interactions/test.parquet --users data/interactions/users.parquet"
+    " --folder data/sft --report reports/export.json --metrics reports/metrics/export.json",
 }
 
 
@@ -116,7 +122,7 @@ def make_project(folder: Path, vectors: np.ndarray | None = None) -> Project:
         prepare__items="items.json",
         quant__num_emb_list=[4, 4, 8],
         quant__method="rqkmeans",
-        export__interactions="inter",
+        interactions__source="inter",
         export__dataset="shop",
     )
     return project

@@ -50,7 +50,7 @@ def test_the_stages_agree_on_the_raw_codes(finished: Project) -> None:
     assert sum(moved.values()) == collisions["moved"] > 0
     assert collisions["interactions"] == 4
     assert collisions["after"]["interaction_weighted_collision_rate"] == 0
-    finished.params(dedupe__strategy="append", export__interactions="data/none")
+    finished.params(dedupe__strategy="append", interactions__source="data/none")
     finished.succeed("dedupe")
     appended = finished.report("collisions")
     assert appended["before"]["levels"] == index["levels"]

@@ -390,7 +390,7 @@ def test_in_a_browser_hostile_titles_stay_text(browser: Any, tmp_path: Path, siz
 
 
 def test_the_report_without_metadata_and_with_append(finished: Project) -> None:
-    finished.params(prepare__items="data/none", dedupe__strategy="append", export__interactions="data/none")
+    finished.params(prepare__items="data/none", dedupe__strategy="append", interactions__source="data/none")
     finished.succeed()
     reports = {name: finished.report(name) for name in ("collisions", "index", "train")}
     check_page(finished.path("reports/report.html").read_text(), reports)
