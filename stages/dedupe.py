@@ -22,7 +22,8 @@ def main(stage: Stage) -> str:
     index, train = read_json(stage.input("index")), read_json(stage.input("train"))
     curve = charts.read_curve(stage.input("curve"))
     params = stage.params
-    interactions = given(params.interactions.source)
+    source = given(params.interactions.source)
+    counts = source and read_interactions(source, items["item_id"], params.interactions).counts.total
     done = dedupe.dedupe(
         codes,
         [level["size"] for level in index["levels"].values()],
@@ -30,7 +31,7 @@ def main(stage: Stage) -> str:
         params.dedupe,
         lambda: methods.load(stage.input("quantizer"), params.quant.device),
         index["recall_at_10"],
-        None if interactions is None else read_interactions(interactions, items["item_id"], params.interactions).counts.total,
+        counts,
     )
     sids = SemanticIds(items["item_id"], done.codes, done.code_sizes)
     sids.save(stage.output("sids"))

@@ -138,8 +138,8 @@ def _contradictory_records(made: Counts, shared: Mapping[str, int]) -> list[str]
     if not made[_TITLE_TASK, TRAIN] or not shared["titles"]:
         return []
     return [
-        f"{shared['titles']:,} titles are shared by items with different Semantic IDs, {shared['items']:,} items in all: "
-        f"{_TITLE_TASK} trains contradictory answers"
+        f"{shared['titles']:,} titles are shared by items with different Semantic IDs, {shared['items']:,} items in "
+        f"all: {_TITLE_TASK} trains contradictory answers"
     ]
 
 
