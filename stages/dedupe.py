@@ -23,7 +23,7 @@ def main(stage: Stage) -> str:
     curve = charts.read_curve(stage.input("curve"))
     params = stage.params
     source = given(params.interactions.source)
-    counts = source and read_interactions(source, items["item_id"], params.interactions).counts.total
+    read = None if source is None else read_interactions(source, items["item_id"], params.interactions)
     done = dedupe.dedupe(
         codes,
         [level["size"] for level in index["levels"].values()],
@@ -31,7 +31,7 @@ def main(stage: Stage) -> str:
         params.dedupe,
         lambda: methods.load(stage.input("quantizer"), params.quant.device),
         index["recall_at_10"],
-        counts,
+        None if read is None else read.counts.total,
     )
     sids = SemanticIds(items["item_id"], done.codes, done.code_sizes)
     sids.save(stage.output("sids"))

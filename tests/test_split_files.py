@@ -69,7 +69,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, kind: str, monkeypatch: p
         assert same(load_split(path), split)
         assert same(load_split(path, IDS), split)
     assert load_users(paths[-1]).equals(found.interactions.user_ids)
-    loaded = load_interactions(*paths, item_ids=IDS)
+    loaded = load_interactions(paths[:3], paths[3], IDS)
     if kind == "none":
         assert loaded is None
     else:
@@ -210,7 +210,7 @@ def test_the_stage_writes_them_all(finished: Project) -> None:
     assert (report["source"], report["rows"]) == ("inter", {"train": 2, "valid": 1, "test": 1})
     ids = pl.read_parquet(finished.path("data/prepared/items.parquet"))["item_id"]
     paths = [finished.path(f"data/interactions/{name}.parquet") for name in (*SPLITS, "users")]
-    found = load_interactions(*paths, item_ids=ids)
+    found = load_interactions(paths[:3], paths[3], ids)
     assert found is not None
     assert sequences(found, ids) == {"7": "01234", "8": "34"}
     counts = load_counts(finished.path("data/interactions/counts.parquet"), ids)
@@ -226,7 +226,7 @@ def test_the_stage_writes_them_all(finished: Project) -> None:
     assert done.stdout.startswith("interactions: none are given (")
     assert finished.report("interactions")["source"] == "none"
     assert load_counts(finished.path("data/interactions/counts.parquet"), ids) is None
-    assert load_interactions(*paths, item_ids=ids) is None
+    assert load_interactions(paths[:3], paths[3], ids) is None
     finished.succeed("export")
     assert set(finished.report("export")["records"]["title_to_sid"]) == {"train"}
     records = sum(sum(splits.values()) for splits in finished.report("export")["records"].values())
