@@ -119,11 +119,6 @@ def header(shape: str) -> Callable[[Project], None]:
 
 def few_codes(project: Project) -> None:
     save_codes(project)
-    report = project.report("index")
-    for level in report["levels"].values():
-        level["size"] = 4
-    report["levels"].pop("level_3")
-    project.path("reports/index.json").write_text(json.dumps(report))
     np.save(project.path("data/codes.npy"), np.zeros((60, 2), np.int32))
     project.params(quant__num_emb_list=[4, 4], dedupe__strategy="append")
     project.succeed("train")
@@ -293,12 +288,12 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantizer"),
     (
         "curve broken",
-        "dedupe",
+        "report",
         text("reports/train.csv", "step\n1\n"),
         "reports/train.csv: has columns step, must have step",
     ),
-    ("curve empty", "dedupe", text("reports/train.csv", ""), "reports/train.csv: can't be read as CSV, run the train"),
-    ("train.json broken", "dedupe", text("reports/train.json", "{"), "reports/train.json: is no JSON, run the stage"),
+    ("curve empty", "report", text("reports/train.csv", ""), "reports/train.csv: can't be read as CSV, run the train"),
+    ("train.json broken", "report", text("reports/train.json", "{"), "reports/train.json: is no JSON, run the stage"),
     ("codes broken", "dedupe", text("data/codes.npy", "no"), "data/codes.npy: can't be read, run the index stage"),
     (
         "suffix too large",
@@ -306,31 +301,31 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         lambda p: (p.params(dedupe__strategy="append", dedupe__max_suffix=2), save_codes(p))[0],
         "dedupe.max_suffix is 2",
     ),
-    ("interactions missing", "export", key("export__interactions", "no"), "no: no such folder or file"),
+    ("interactions missing", "interactions", key("interactions__source", "no"), "no: no such folder or file"),
     (
         "table with a bad time",
-        "export",
+        "interactions",
         lambda p: (
             p.path("log.csv").write_text("user_id,item_id,timestamp\nu,1,2026-01-31\nu,2,soon\n"),
-            p.params(export__interactions="log.csv"),
+            p.params(interactions__source="log.csv"),
         )[1],
         "log.csv: row 1 has timestamp 'soon', must be a finite number, or ISO 8601 text",
     ),
-    ("folder without splits", "export", key("export__interactions", "data"), "data: has no train.inter"),
+    ("folder without splits", "interactions", key("interactions__source", "data"), "data: has no train.inter"),
     (
         "unknown item",
-        "export",
+        "interactions",
         inter("valid", "7\t0 999\t1", "8\t1\t888"),
-        "inter/valid.inter: names 2 items that have no Semantic ID, first in line 2: 999, 888",
+        "inter/valid.inter: names 2 items that aren't in the catalogue, first in line 2: 999, 888",
     ),
     (
         "missing column in .inter",
-        "export",
+        "interactions",
         inter("train", "7\t0"),
         "inter/train.inter: line 2 has 2 columns, must have 3",
     ),
-    ("no header in .inter", "export", text("inter/test.inter", "7\t0\t1\n"), "inter/test.inter: line 1 is data"),
-    ("two files for a split", "export", text("inter/x.train.inter", ""), "are 2 files for one split train"),
+    ("no header in .inter", "interactions", text("inter/test.inter", "7\t0\t1\n"), "inter/test.inter: line 1 is data"),
+    ("two files for a split", "interactions", text("inter/x.train.inter", ""), "are 2 files for one split train"),
     ("prompts missing", "export", key("export__prompts", "no.yaml"), "no.yaml: no such file"),
     (
         "unknown placeholder",
@@ -387,6 +382,6 @@ def test_preflight_looks_at_the_header_of_interactions(
     monkeypatch.chdir(project.folder)
     assert preflight.main() == 0
     project.path("log.csv").write_text("user_id,item,timestamp\n")
-    project.params(export__interactions="log.csv")
+    project.params(interactions__source="log.csv")
     assert preflight.main() == 1
     assert capsys.readouterr().err == "error: log.csv: no column item_id; its columns are user_id, item, timestamp\n"
