@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sid.arrays import NO_TOKEN, Codes, Vectors, check_codes
-from sid.dedupe import groups as collisions
-from sid.dedupe import reassign as matching
-from sid.dedupe.groups import Rows
+from sid.dedupe import strategies
 from sid.export import readers
 from sid.files import round6
 from sid.measure import metrics, neighbours, quality
@@ -68,26 +66,18 @@ def dedupe(
         InputError: the strategy can't tell the items apart within the codes there are.
     """
     codes = check_codes(codes, code_sizes, "raw codes")
-    sizes = tuple(code_sizes)
-    added = 0.0
-    share: float | None = 0.0
-    model: Quantizer | None = None
-    if wanted.strategy in ("reassign", "sinkhorn"):
-        if wanted.strategy == "reassign":
-            check_capacity(len(codes), sizes, wanted.max_items_per_sid)
-        model = quantizer()
-        after = _moved(codes, vectors, wanted, model)
-        added, before = quality.error_added(model, vectors, codes, after)
-        share = round6(added / before) if before > 0 else (None if added > 0 else 0.0)
-        added = round6(added)
-    else:
-        after, size = _suffixed(codes, wanted)
-        sizes = (*sizes, size) if size else sizes
+    if wanted.strategy == "reassign":
+        check_capacity(len(codes), code_sizes, wanted.max_items_per_sid)
+    model = quantizer()
+    after, sizes = strategies.resolve(codes, model, vectors, wanted)
+    added, before = quality.error_added(model, vectors, codes, after[:, : codes.shape[1]])
+    share = round6(added / before) if before > 0 else (None if added > 0 else 0.0)
+    added = round6(added)
     changed = codes != after[:, : codes.shape[1]]  # (N, L)
     moved = changed.any(axis=1)
     first_level = np.bincount(changed[moved].argmax(axis=1), minlength=codes.shape[1])
     near = neighbours.search(vectors)
-    recall_after = recall if model is None or not moved.any() else quality.recall(model, near, after)
+    recall_after = recall if not moved.any() else quality.recall(model, near, after)
     states = {
         "before": _state(codes, code_sizes, vectors, near, recall, interactions),
         "after": _state(after, sizes, vectors, near, recall_after, interactions),
@@ -126,42 +116,6 @@ def _state(
         "recall_at_10_random": quality.recall_random(near, len(codes)),
         "levels": quality.levels(codes, code_sizes, prefixes, near),
     }
-
-
-@dataclass(frozen=True)
-class _LazyLatents:
-    """The latents of some rows, made when they are asked for."""
-
-    model: Quantizer
-    vectors: Vectors
-
-    def __getitem__(self, rows: Rows) -> Vectors:
-        return self.model.latents(self.vectors[rows])
-
-
-def _moved(codes: Codes, vectors: Vectors, wanted: Dedupe, model: Quantizer) -> Codes:
-    latents = _LazyLatents(model, vectors)
-    if wanted.strategy == "reassign":
-        return matching.reassign(
-            codes, latents, model.codebooks, max_items_per_sid=wanted.max_items_per_sid, move=wanted.move
-        )
-    import torch
-
-    from sid.clustering.sinkhorn import sinkhorn
-
-    def log_plan(square: matching.Doubles) -> matching.Doubles:
-        return sinkhorn(torch.from_numpy(square), wanted.sk_epsilon, wanted.sk_iters).numpy()
-
-    return matching.sinkhorn(codes, latents, model.codebooks, log_plan)
-
-
-def _suffixed(codes: Codes, wanted: Dedupe) -> tuple[Codes, int]:
-    """The codes with another level, and its size; 0 where none was added."""
-    if wanted.strategy == "append":
-        return collisions.append(codes, wanted.max_suffix)
-    if wanted.strategy == "append_colliding":
-        return collisions.append_colliding(codes, wanted.max_suffix)
-    return codes, 0
 
 
 def usage_rows(codes: Codes, code_sizes: Sequence[int]) -> list[dict[str, int]]:
