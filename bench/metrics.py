@@ -18,7 +18,7 @@ from bench.child import ROOT, child
 from bench.contenders import mixture, peak_mib
 from sid import params
 from sid.catalogue.duplicates import first_equal
-from sid.dedupe import resolve
+from sid.dedupe.figures import figures as account
 from sid.ids import SemanticIds
 from sid.measure import metrics, neighbours, quality
 from sid.quantizers import methods
@@ -64,7 +64,7 @@ def page_job(vectors: np.ndarray, codes: np.ndarray) -> Callable[[], object]:
     found, near = figures.measure(model, vectors, codes, sids, np.ones(rows, np.int64))
     reports = {
         "report": found,
-        "dedupe": resolve.figures(codes, codes, sizes, wanted),
+        "dedupe": account(codes, codes, sizes, wanted),
         "index": {"assignment": "nearest"},
         "train": {"method": "rqkmeans"},
     }

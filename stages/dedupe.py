@@ -2,7 +2,8 @@
 
 from sid.arrays import check_codes, load_codes, load_vectors
 from sid.catalogue.metadata import load_items
-from sid.dedupe.resolve import figures, resolve
+from sid.dedupe.figures import figures
+from sid.dedupe.strategies import resolve
 from sid.files import write_json
 from sid.ids import SemanticIds
 from sid.quantizers import methods

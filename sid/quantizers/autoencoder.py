@@ -17,7 +17,7 @@ from sid.arrays import Codes, Vectors, check_codes
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
-from sid.quantizers.residual import check_dim, quantize, sum_codewords
+from sid.quantizers.residual import check_dim, next_costs, quantize, sum_codewords
 
 KIND = "autoencoder"
 
@@ -183,6 +183,10 @@ class AutoencoderQuantizer:
             rows = self.scaling.apply(vectors[start : start + _BLOCK_ROWS])
             out[start : start + len(rows)] = exact(torch.from_numpy(rows).to(self.device)).cpu().numpy()
         return out
+
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """(n, D), (n, l) -> (n, K_l) float64: what each code of the next level costs, see `Quantizer`."""
+        return next_costs(self.latents(vectors), self.codebooks, prefix)
 
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""

@@ -41,6 +41,14 @@ class Quantizer(Protocol):
         """(N, D) -> (N, e_dim) float32: what the codebooks quantize. Level l codes what levels before it left."""
         ...
 
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """(n, D) and the codes of their first l levels (n, l), l < L -> (n, K_l): what each next code costs.
+
+        The squared Euclidean distance, in the space in which the method quantizes, between what those levels leave
+        of each row and each code.
+        """
+        ...
+
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
         ...

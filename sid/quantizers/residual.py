@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -58,6 +59,19 @@ def sum_codewords(codes: Codes, codebooks: Sequence[Vectors]) -> Vectors:
     for level in range(1, len(codebooks)):
         total += codebooks[level][codes[:, level]]
     return total
+
+
+def next_costs(latents: Vectors, codebooks: Sequence[Vectors], prefix: Codes) -> NDArray[np.float64]:
+    """`Quantizer.costs` of latents (n, e_dim), in float64."""
+    left = latents.astype(np.float64)
+    for level in range(prefix.shape[1]):
+        left -= codebooks[level][prefix[:, level]]
+    book = codebooks[prefix.shape[1]].astype(np.float64)
+    squared = left @ book.T
+    squared *= -2
+    squared += (left**2).sum(axis=1)[:, None]
+    squared += (book**2).sum(axis=1)
+    return np.asarray(np.maximum(squared, 0, out=squared))
 
 
 def check_dim(vectors: Vectors, dim: int) -> None:
@@ -111,6 +125,10 @@ class ResidualQuantizer:
         """(N, D) -> (N, D) float32: the centred and scaled rows."""
         check_dim(vectors, self.dim)
         return self.scaling.apply(vectors)
+
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """(n, D), (n, l) -> (n, K_l) float64: what each code of the next level costs, see `Quantizer`."""
+        return next_costs(self.latents(vectors), self.codebooks, prefix)
 
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
