@@ -97,15 +97,6 @@ def test_seeds_chunks_and_restarts() -> None:
     assert kmeans(vectors, 20, seed=3, restarts=4).inertia[-1] <= first.inertia[-1]
 
 
-def test_a_sample_trains_and_all_rows_are_labelled() -> None:
-    vectors = mixture(20_000)
-    found = kmeans(vectors, 12, train_sample=2000)
-    assert found.labels.shape == (20_000,)
-    assert len(torch.unique(found.labels)) == 12
-    whole = kmeans(vectors, 12)
-    assert inertia(vectors, found.centroids, found.labels) <= 1.2 * whole.inertia[-1]
-
-
 def test_a_read_only_memory_map_is_read_and_left_alone(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", mixture(3000).numpy())
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")

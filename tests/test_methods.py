@@ -37,7 +37,7 @@ def test_the_exact_solver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     section = wanted.methods["rqkmeans_constrained"].model_copy(update={"solver": "exact"})
     wanted = dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_constrained": section})
     assert section.conflicts(wanted.quant) == []
-    monkeypatch.setattr("sid.quantizers.rqkmeans_constrained.find_spec", lambda _name: None)
+    monkeypatch.setattr("sid.quantizers.levels.find_spec", lambda _name: None)
     assert "pip install 'ortools" in section.conflicts(wanted.quant)[0]
     monkeypatch.setitem(sys.modules, "ortools.graph.python.min_cost_flow", None)
     with pytest.raises(InputError, match="pip install 'ortools"):
@@ -49,7 +49,7 @@ def test_one_giant_cluster_of_equal_rows_gets_balanced_codes_down_to_residuals_o
     vectors = np.concatenate([np.zeros((450, 16), np.float32), others])  # fewer distinct rows than codes
     quantizer = residual(vectors=vectors, num_emb_list=(64, 64, 64))
     low, high = size_bounds(510, 64, 1)
-    for column in balanced_codes(quantizer, vectors, 1, "cpu").T:
+    for column in balanced_codes(quantizer, vectors, 1).T:
         counts = np.bincount(column, minlength=64)
         assert low <= counts.min()
         assert counts.max() <= high
@@ -83,7 +83,7 @@ def test_the_curve_ends_at_the_error_of_the_training_codes(method: str) -> None:
     quantizer = fit.quantizer
     codes = nearest_codes(quantizer, vectors)
     if method == "rqkmeans_constrained":
-        codes = balanced_codes(quantizer, vectors, 1, "cpu")
+        codes = balanced_codes(quantizer, vectors, 1)
     error = float(((vectors - quantizer.decode(codes)) ** 2).mean())
     assert fit.curve[-1]["mse"] == pytest.approx(error, rel=0.05 if method == "rqkmeans_constrained" else 1e-4)
 
@@ -94,7 +94,7 @@ def test_balanced_assignment_keeps_the_bounds_for_any_methods_codebooks(method: 
     vectors = catalogue(300)
     vectors[:150] = vectors[0]  # half the rows equal: nearest codes would put them all into one
     quantizer = methods.fit(vectors, settings(method)).quantizer
-    codes = balanced_codes(quantizer, vectors, slack, "cpu")
+    codes = balanced_codes(quantizer, vectors, slack)
     for level, size in enumerate(quantizer.code_sizes):
         counts = np.bincount(codes[:, level], minlength=size)
         low, high = size_bounds(300, size, slack)
@@ -159,7 +159,7 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
 def test_constrained_codes_of_the_real_catalogue_stay_within_the_seeds_bounds() -> None:
     vectors = np.load(CATALOGUE / "embeddings.npy")
     quantizer = methods.fit(vectors, settings("rqkmeans_constrained", num_emb_list=(256, 256, 256))).quantizer
-    codes = balanced_codes(quantizer, vectors, 1, "cpu")
+    codes = balanced_codes(quantizer, vectors, 1)
     for level in range(3):
         counts = np.bincount(codes[:, level], minlength=256)
         assert counts.min() >= 13
