@@ -258,8 +258,12 @@ def _use_every_code(points: Points, centroids: Tensor, budget_mib: int) -> tuple
     counts = torch.bincount(labels, minlength=k)
     while not bool(counts.all()):
         empty = (counts == 0).nonzero().flatten()
-        far = squared_distances(points, centroids, labels, budget_mib=budget_mib).topk(len(empty))
+        gaps = squared_distances(points, centroids, labels, budget_mib=budget_mib)
+        far = gaps.topk(len(empty))
         targets = torch.unique(points.take(far.indices[far.values > 0]), dim=0)
+        if 0 < len(targets) < len(empty):  # many rows of few values: one of each cluster, or there are as many rounds
+            others = points.take(_farthest(gaps, labels, k))
+            targets = torch.unique(torch.cat([targets, others]), dim=0)[: len(empty)]
         if not len(targets):
             order = torch.argsort((counts == 0).long(), stable=True)
             centroids = centroids[order]
@@ -270,6 +274,14 @@ def _use_every_code(points: Points, centroids: Tensor, budget_mib: int) -> tuple
         labels = nearest(points, centroids, budget_mib=budget_mib)
         counts = torch.bincount(labels, minlength=k)
     return centroids, labels
+
+
+def _farthest(gaps: Tensor, labels: Tensor, k: int) -> Tensor:
+    """The row of each cluster with the largest gap (N,), the first of several; clusters without a gap have none."""
+    largest = torch.zeros(k, dtype=gaps.dtype, device=gaps.device).scatter_reduce_(0, labels, gaps, "amax")
+    rows = ((gaps == largest[labels]) & (gaps > 0)).nonzero().flatten()
+    first = torch.full((k,), len(gaps), device=gaps.device).scatter_reduce_(0, labels[rows], rows, "amin")
+    return first[first < len(gaps)]
 
 
 def _inertia(points: Points, centroids: Tensor, labels: Tensor) -> float:
