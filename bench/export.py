@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,8 +21,11 @@ from bench.child import ROOT, child
 from bench.contenders import peak_mib
 from sid.catalogue.metadata import FIELDS
 from sid.export import write_all
+from sid.export.formats import FORMATS
+from sid.export.prompts import TASKS
 from sid.ids import SemanticIds
-from sid.params import Export, FormatName, TaskName
+from sid.interactions.read import read_interactions
+from sid.params import Export, Interactions
 
 SIZES = (256, 256, 256)
 RUNS = [(100_000, 25_000), (1_000_000, 25_000)]
@@ -57,17 +60,15 @@ def prepare(folder: Path, items: int, users: int) -> None:
 
 def measure(folder: Path) -> dict[str, Any]:
     """The export of what `prepare` wrote."""
+    log = folder / "log.parquet"
+    split = Interactions(source=str(log), unknown_items="error", split="leave_one_out", ratios=(0.8, 0.1, 0.1))
     wanted = Export(
         dataset="bench",
-        interactions=str(folder / "log.parquet"),
-        unknown_items="error",
-        split="leave_one_out",
-        ratios=(0.8, 0.1, 0.1),
         max_history=10,
         min_history=1,
         keep_longest_only=False,
-        tasks=get_args(TaskName),
-        formats=get_args(FormatName),
+        tasks=tuple(TASKS),
+        formats=tuple(FORMATS),
         prompts=str(ROOT / "prompts" / "en.yaml"),
         seed=0,
     )
@@ -76,7 +77,8 @@ def measure(folder: Path) -> dict[str, Any]:
     began = time.perf_counter()
     sids, items = SemanticIds.load(folder / "sids.parquet"), pl.read_parquet(folder / "items.parquet")
     loaded = peak_mib()
-    figures = write_all(out, sids, items, wanted)
+    read = read_interactions(log, sids.item_ids, split).interactions
+    figures = write_all(out, sids, items, read, wanted)
     return {
         "seconds": time.perf_counter() - began,
         "records": sum(sum(splits.values()) for splits in figures["records"].values()),

@@ -18,11 +18,13 @@ from bench.child import ROOT, child
 from bench.contenders import mixture, peak_mib
 from sid import params
 from sid.catalogue.duplicates import first_equal
-from sid.dedupe import resolve as dedupe
+from sid.dedupe.figures import figures as account
 from sid.ids import SemanticIds
 from sid.measure import metrics, neighbours, quality
 from sid.quantizers import methods
-from sid.report import page as report
+from sid.quantizers.base import Scaling
+from sid.quantizers.residual import ResidualQuantizer
+from sid.report import figures, page
 
 K, LEVELS, DIM = 256, 3, 64
 CODES, VECTORS, PAGE = "all figures of the codes", "neighbours and purity", "the page, neighbours known"
@@ -55,13 +57,25 @@ def titles(rows: int) -> pl.Series:
 def page_job(vectors: np.ndarray, codes: np.ndarray) -> Callable[[], object]:
     """Makes reports/report.html of codes that nothing was done to; says its size in MB."""
     rows = len(codes)
+    sizes = (K,) * LEVELS
     wanted = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe.model_copy(update={"strategy": "none"})
-    done = dedupe.dedupe(codes, (K,) * LEVELS, vectors, wanted, lambda: None, 0.5, np.ones(rows, np.int64))  # type: ignore[arg-type,return-value]
-    index = {"assignment": "nearest", "r2": 0.8, "mse": 0.1, "cosine": 0.9, "levels": done.figures["before"]["levels"]}
-    reports = {"collisions": done.figures, "index": index, "train": {"method": "rqkmeans"}}
-    sids = SemanticIds(pl.Series([f"item{row}" for row in range(rows)]), codes, (K,) * LEVELS)
+    sids = SemanticIds(pl.Series([f"item{row}" for row in range(rows)]), codes, sizes)
+    model = ResidualQuantizer(books(), Scaling.identity(DIM))
+    found, near = figures.measure(model, vectors, codes, sids, np.ones(rows, np.int64))
+    reports = {
+        "report": found,
+        "dedupe": account(codes, codes, sizes, wanted),
+        "index": {"assignment": "nearest"},
+        "train": {"method": "rqkmeans"},
+    }
     items, curve = pl.DataFrame({"title": titles(rows)}), pl.DataFrame({"step": [1, 2], "mse": [0.2, 0.1]})
-    return lambda: {"MB": len(report.page(sids, codes, items, done.near, reports, curve).encode()) / 1e6}
+    return lambda: {"MB": len(page.page(sids, codes, items, near, reports, curve).encode()) / 1e6}
+
+
+def books() -> tuple[np.ndarray, ...]:
+    """Codebooks (K, DIM) of LEVELS levels."""
+    generator = np.random.default_rng(0)
+    return tuple((generator.standard_normal((K, DIM)) / 2**level).astype(np.float32) for level in range(LEVELS))
 
 
 def job(what: str, rows: int) -> Callable[[], object]:
@@ -87,13 +101,12 @@ def job(what: str, rows: int) -> Callable[[], object]:
     if what == VECTORS:
         prefixes = metrics.prefix_ids(codes)
         return lambda: quality.levels(codes, (K,) * LEVELS, prefixes, neighbours.search(vectors))
-    generator = np.random.default_rng(0)
-    books = [(generator.standard_normal((K, DIM)) / 2**level).astype(np.float32) for level in range(LEVELS)]
     near = neighbours.search(vectors)
     ids = metrics.prefix_ids(codes)[-1]
+    chosen = books()
 
     def decode(some: np.ndarray) -> np.ndarray:
-        return sum(book[some[:, level]] for level, book in enumerate(books))  # type: ignore[return-value]
+        return sum(book[some[:, level]] for level, book in enumerate(chosen))  # type: ignore[return-value]
 
     return lambda: neighbours.recall(near, codes, ids, decode)
 

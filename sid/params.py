@@ -90,7 +90,7 @@ class Index(Section):
     """`index`: how the catalogue gets its raw codes."""
 
     assignment: Literal["auto", "nearest", "balanced"]
-    slack: Slack
+    slack: Slack | None
 
 
 class Dedupe(Section):
@@ -278,10 +278,10 @@ def _unusable(raw: dict[str, Any], choices: Mapping[str, Collection[str]]) -> li
     problems = []
     for key, names in choices.items():
         value = _get(raw, *key.split("."))
-        named = {f"{key}[{place}]": name for place, name in enumerate(value)} if isinstance(value, list) else {key: value}
+        entries = {f"{key}[{place}]": name for place, name in enumerate(value)} if isinstance(value, list) else {}
         problems += [
             f"{place} is {name!r}: must be one of {', '.join(names)}"
-            for place, name in named.items()
+            for place, name in (entries or {key: value}).items()
             if isinstance(name, str) and name not in names
         ]
     for section, key in (("prepare", "embeddings"), ("export", "prompts")):

@@ -2,10 +2,11 @@
 
 from sid.arrays import check_codes, load_codes, load_vectors
 from sid.catalogue.metadata import load_items
-from sid.dedupe.resolve import figures, resolve
+from sid.dedupe.figures import figures
+from sid.dedupe.strategies import resolve
 from sid.files import write_json
 from sid.ids import SemanticIds
-from sid.quantizers import methods
+from sid.quantizers import loading
 from stages.run import Stage, run
 
 
@@ -13,7 +14,7 @@ def main(stage: Stage) -> str:
     """Vectors, items, quantizer, codes -> sids, report, metrics."""
     wanted = stage.params.dedupe
     vectors, item_ids = load_vectors(stage.input("vectors")), load_items(stage.input("items"))["item_id"]
-    quantizer = methods.load(stage.input("quantizer"), stage.params.quant.device)
+    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     after, code_sizes = resolve(codes, quantizer, vectors, wanted)
     SemanticIds(item_ids, after, code_sizes).save(stage.output("sids"))

@@ -7,7 +7,7 @@ from sid.catalogue.metadata import load_items
 from sid.files import read_json, write_csv, write_json
 from sid.ids import SemanticIds
 from sid.interactions import load_counts
-from sid.quantizers import methods
+from sid.quantizers import loading
 from sid.report import charts, figures
 from sid.report.page import page
 from stages.run import Stage, run
@@ -16,7 +16,7 @@ from stages.run import Stage, run
 def main(stage: Stage) -> str:
     """What the stages before it wrote -> report, metrics, page, usage, groups."""
     items = load_items(stage.input("items"))
-    quantizer = methods.load(stage.input("quantizer"), stage.params.quant.device)
+    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
     reports = {name: read_json(stage.input(name)) for name in ("index", "dedupe", "train")}

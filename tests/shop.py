@@ -10,9 +10,13 @@ import numpy as np
 import polars as pl
 
 from sid.catalogue.metadata import FIELDS
+from sid.export import write_all
+from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
 from sid.ids import SemanticIds
-from sid.params import NOT_GIVEN, Export
+from sid.interactions.read import read_interactions
+from sid.interactions.reading import Reading
+from sid.params import NOT_GIVEN, Export, Interactions, given
 from tests.conftest import ROOT
 
 NASTY = [
@@ -37,23 +41,35 @@ INTER = {
 
 def wanted(**changes: Any) -> Export:
     """The export section: everything there is, unless changed."""
-    formats = ["index", "minionerec", "lcrec", "grid", "alpaca", "messages", "prompt_completion", "parquet", "tokens"]
     values = {
         "dataset": "shop",
-        "interactions": NOT_GIVEN,
-        "unknown_items": "error",
-        "split": "leave_one_out",
-        "ratios": [0.8, 0.1, 0.1],
         "max_history": None,
         "min_history": 1,
         "keep_longest_only": False,
         "tasks": list(TASKS),
-        "formats": [*formats, "trie"],
+        "formats": list(FORMATS),
         "prompts": str(ROOT / "prompts/en.yaml"),
         "seed": 0,
         **changes,
     }
     return Export(**values)
+
+
+def read(source: Path | str, item_ids: pl.Series, **changes: Any) -> Reading:
+    """What the interactions stage makes of a source, by its section of params.yaml with these changes."""
+    values = {"unknown_items": "error", "split": "leave_one_out", "ratios": [0.8, 0.1, 0.1], **changes}
+    section = Interactions(source=str(source), **values)
+    return read_interactions(given(section.source), item_ids, section)
+
+
+def export(
+    folder: Path, sids: SemanticIds, items: pl.DataFrame, source: Path | str = NOT_GIVEN, **changes: Any
+) -> dict[str, Any]:
+    """Read interactions and export; the figures. Changes are to keys of both sections."""
+    folder.mkdir(exist_ok=True)
+    of_reading = {key: changes.pop(key) for key in Interactions.model_fields if key in changes}
+    found = read(source, sids.item_ids, **of_reading).interactions
+    return write_all(folder, sids, items, None if found.source == "none" else found, wanted(**changes))
 
 
 def shop(ids: list[str] | None = None, levels: int = 3) -> tuple[SemanticIds, pl.DataFrame]:

@@ -311,7 +311,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "unknown item",
         "interactions",
         inter("valid", "7\t0 999\t1", "8\t1\t888"),
-        "inter/valid.inter: names 2 items that have no Semantic ID, first in line 2: 999, 888",
+        "inter/valid.inter: names 2 items that aren't in the catalogue, first in line 2: 999, 888",
     ),
     (
         "missing column in .inter",

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sid import params
-from sid.dedupe.resolve import figures, resolve
+from sid.dedupe.figures import figures
+from sid.dedupe.strategies import resolve
 from sid.errors import InputError
 from sid.measure import quality
 from sid.params import Dedupe

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,35 +18,32 @@ from sid import ids as tokens
 from sid.catalogue.metadata import FIELDS, read_metadata
 from sid.decoding.trie import Trie
 from sid.errors import InputError
-from sid.export import write_all
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
 from sid.export.records import plain_description
 from sid.ids import SemanticIds
-from sid.params import FormatName, TaskName
 from tests.conftest import CATALOGUE, needs_catalogue
-from tests.shop import INTER, NASTY, inter, lines, load, shop, wanted
+from tests.shop import INTER, NASTY, export, inter, lines, load, shop, wanted
 
 TITLED = [row for row, title in enumerate(NASTY) if title and title.strip()]
+SHARED = (
+    "1 titles are shared by items with different Semantic IDs, 2 items in all: "
+    "title_to_sid trains contradictory answers"
+)
 SKUS = [f"sku-{row}" for row in range(len(NASTY))]
-
-
-def export(folder: Path, sids: SemanticIds, items: pl.DataFrame, **changes: Any) -> dict[str, Any]:
-    folder.mkdir(exist_ok=True)
-    return write_all(folder, sids, items, wanted(**changes))
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """All formats of the shop with integer ids and .inter splits, and the figures."""
     folder = tmp_path_factory.mktemp("export")
-    figures = export(folder / "sft", *shop(), interactions=inter(folder / "inter"))
+    figures = export(folder / "sft", *shop(), source=inter(folder / "inter"))
     return folder / "sft", figures
 
 
-def test_params_and_the_tables_name_the_same() -> None:
-    assert set(get_args(FormatName)) == set(FORMATS)
-    assert set(get_args(TaskName)) == set(TASKS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_a_module_of_its_name(name: str) -> None:
+    assert importlib.import_module(f"sid.export.{name}").FORMAT is FORMATS[name]
 
 
 def test_a_folder_a_format_and_counts(everything: tuple[Path, dict[str, Any]]) -> None:
@@ -73,7 +71,7 @@ def test_a_folder_a_format_and_counts(everything: tuple[Path, dict[str, Any]]) -
 
 def test_the_same_bytes_again(everything: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = everything
-    export(tmp_path / "sft", *shop(), interactions=inter(tmp_path / "inter"))
+    export(tmp_path / "sft", *shop(), source=inter(tmp_path / "inter"))
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     assert [name for name in files if (folder / name).read_bytes() != (tmp_path / "sft" / name).read_bytes()] == []
 
@@ -163,7 +161,7 @@ def test_minionerec_joins_three_tokens_to_what_the_csv_files_hold(everything: tu
 def test_ids_that_are_no_integers_are_numbered(tmp_path: Path) -> None:
     rows = "u\tsku-0 sku-1\tsku-2\n"
     sids, items = shop(SKUS)
-    export(tmp_path / "sft", sids, items, interactions=inter(tmp_path / "inter", train=rows, valid=rows, test=rows))
+    export(tmp_path / "sft", sids, items, source=inter(tmp_path / "inter", train=rows, valid=rows, test=rows))
     folder = tmp_path / "sft"
     for name in ("minionerec", "lcrec", "grid"):
         assert load(folder / name / "id_map.json") == {str(row): sku for row, sku in enumerate(SKUS)}
@@ -202,7 +200,7 @@ def test_users_of_lcrec_and_letter_have_all_they_did(everything: tuple[Path, dic
 
 def test_lcrec_is_warned_of_other_splits_and_short_users(tmp_path: Path) -> None:
     splits = {"train": "u\t0\t1\nw\t0 1 2\t3\n", "test": "x\t5\t6\n"}
-    figures = export(tmp_path / "sft", *shop(), interactions=inter(tmp_path / "inter", **splits), formats=["lcrec"])
+    figures = export(tmp_path / "sft", *shop(), source=inter(tmp_path / "inter", **splits), formats=["lcrec"])
     assert load(tmp_path / "sft/lcrec/shop.inter.json") == {"w": [0, 1, 2, 3]}
     assert [text.split(":")[0] for text in figures["warnings"]] == [
         "LC-Rec and LETTER hold out each user's last two items themselves",
@@ -302,7 +300,7 @@ def test_histories_are_worded_oldest_first(everything: tuple[Path, dict[str, Any
 
 def test_what_lacks_a_title_is_left_out_of_titles_and_counted(tmp_path: Path) -> None:
     rows = "u\t4 5\t0\nu\t0 4\t1\nu\t0\t4\n"
-    figures = export(tmp_path / "sft", *shop(), interactions=inter(tmp_path / "inter", train=rows), formats=["parquet"])
+    figures = export(tmp_path / "sft", *shop(), source=inter(tmp_path / "inter", train=rows), formats=["parquet"])
     assert figures["records_left_out"]["title_history_to_sid"] == {"train": 1}
     assert figures["records_left_out"]["sid_history_to_title"] == {"train": 1}
     assert figures["records_left_out"]["title_history_to_title"] == {"train": 2}
@@ -392,7 +390,7 @@ def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> N
     titles = [*["NA", "None", "null"], *[f"Item {row}" for row in range(len(NASTY) - 3)]]
     items = items.with_columns(pl.Series("title", titles))
     rows = "u\t3\t0\nu\t3\t1\nu\t3\t2\n"
-    figures = export(tmp_path / "sft", sids, items, interactions=inter(tmp_path / "inter", train=rows))
+    figures = export(tmp_path / "sft", sids, items, source=inter(tmp_path / "inter", train=rows))
     assert pd.isna([row["item_title"] for row in read_csv(tmp_path / "sft", "train")]).all()
     assert "3 titles such as NA or null: MiniOneRec reads them by pandas, as missing" in figures["warnings"]
 
@@ -405,40 +403,40 @@ def test_no_records_are_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "changes", "said"),
     [
-        ([("u", item, time) for time, item in enumerate("012")], {}, "no user has 4 known interactions"),
-        (
-            [("u", item, time) for time, item in enumerate("0123")],
-            {"min_history": 2},
-            "no user has 5 known interactions, which leave_one_out (two held out) and export.min_history 2 need for "
-            "one row to train on (left out: short_history 1)",
-        ),
-        (
-            [("u", "0", 1), ("v", "0", 2), ("w", "0", 3), ("u", "1", 4), ("v", "1", 5)],
-            {"split": "temporal", "ratios": [0.6, 0.0, 0.4]},
-            "before the first cut of export.ratios [0.6, 0.0, 0.4] no row has the history that export.min_history 1",
-        ),
+        ("u\t0 1\t2\n", {"min_history": 3}, "none has the history that export.min_history 3 wants (left out: short_"),
+        ("u\t\t2\n", {}, "the interactions have none, as reports/interactions.json says"),
+        ("", {}, "the interactions have none, as reports/interactions.json says"),
     ],
 )
-def test_a_table_without_a_row_to_train_on_is_warned_of(
-    tmp_path: Path, rows: list[tuple[str, str, int]], changes: dict[str, Any], said: str
-) -> None:
-    path = tmp_path / "log.csv"
-    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(path)
-    changes |= {"tasks": ["sid_history_to_sid", "title_to_sid"], "formats": ["prompt_completion"]}
-    figures = export(tmp_path / "sft", *shop(), interactions=str(path), **changes)
+def test_no_row_to_train_on_is_warned_of(tmp_path: Path, rows: str, changes: dict[str, Any], said: str) -> None:
+    source = inter(tmp_path / "inter", train=rows, test="u\t0 1 2\t3\n")
+    changes |= {"tasks": ["sid_history_to_sid", "sid_to_title"], "formats": ["prompt_completion"]}
+    figures = export(tmp_path / "sft", *shop(), source=source, **changes)
     split, task = figures["warnings"]
-    assert split.startswith(f"{path}: no row is left for train: {said}")
+    assert split.startswith(f"no row is left for train: {said}")
     assert task == "no train record of sid_history_to_sid: nothing in prompt_completion trains them"
     assert "train" not in figures["records"]["sid_history_to_sid"]
 
 
-def test_inter_files_without_a_row_to_train_on_are_warned_of(tmp_path: Path) -> None:
-    folder = inter(tmp_path / "inter", train="u\t0\t1\n", test="u\t0 1\t2\n")
-    for changes in ({"min_history": 2}, {"interactions": inter(tmp_path / "test", test="u\t0\t1\n")}):
-        folder = changes.pop("interactions", folder)
-        figures = export(tmp_path / str(changes), *shop(), interactions=folder, formats=["index"], **changes)
-        (warning,) = figures["warnings"]
-        assert warning.startswith(f"{folder}: no row is left for train: train.inter is missing, has no rows, or none")
+def test_a_history_that_nobody_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"export.min_history is 9: no interaction has a history that long \(7 are sh"):
+        export(tmp_path / "sft", *shop(), source=inter(tmp_path / "inter"), min_history=9)
+    assert not list((tmp_path / "sft").iterdir())
+
+
+def test_titles_of_several_semantic_ids_are_counted_and_warned_of(tmp_path: Path) -> None:
+    sids, items = shop()
+    titles = ["a", "b", "a", None, None, "  ", "  ", "b", "b", "c"]
+    codes = sids.codes.copy()
+    codes[2] = codes[0]  # one Semantic ID for both: one answer
+    sids = SemanticIds(sids.item_ids, codes, sids.code_sizes)
+    items = items.with_columns(pl.Series("title", titles))
+    figures = export(tmp_path / "all", sids, items, tasks=["title_to_sid"], formats=["messages"])
+    assert figures["shared_titles"] == {"titles": 1, "items": 3}
+    assert figures["warnings"] == [SHARED.replace("2 items", "3 items")]
+    for name, changes in {"other": {"tasks": ["sid_to_title"]}, "index": {"formats": ["index"]}}.items():
+        changes = {"tasks": ["title_to_sid"], "formats": ["messages"], **changes}
+        assert export(tmp_path / name, sids, items, **changes)["warnings"] == []
 
 
 def test_tasks_that_lack_titles_or_descriptions_to_train_on_are_warned_of(tmp_path: Path) -> None:
@@ -449,11 +447,12 @@ def test_tasks_that_lack_titles_or_descriptions_to_train_on_are_warned_of(tmp_pa
 
 def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> None:
     figures = export(tmp_path, *shop())
-    *by_reader, untrained = figures["warnings"]
+    *by_reader, untrained, shared = figures["warnings"]
+    assert shared == SHARED
     assert [text.split(":")[1].split()[0] for text in by_reader] == ["MiniOneRec", "LC-Rec"]
     assert untrained == (
         "no train record of sid_history_to_sid, sid_history_to_title, title_history_to_sid, title_history_to_title "
-        "(export.interactions is data/none): nothing in alpaca, messages, prompt_completion, parquet trains them"
+        "(interactions.source is data/none): nothing in alpaca, messages, prompt_completion, parquet trains them"
     )
     assert {task for task, splits in figures["records"].items() if splits} == {
         "title_to_sid",
@@ -490,7 +489,7 @@ def test_the_real_catalogue_for_minionerec(tmp_path: Path) -> None:
     published = json.loads((CATALOGUE / "published.index.json").read_text())
     codes = np.array([tokens.parse("".join(published[item])) for item in items["item_id"]], np.int32)
     sids = SemanticIds(items["item_id"], codes, (256, 256, 256))
-    changes: dict[str, Any] = {"interactions": str(CATALOGUE), "tasks": ["sid_history_to_sid"]}
+    changes: dict[str, Any] = {"source": str(CATALOGUE), "tasks": ["sid_history_to_sid"]}
     figures = export(tmp_path, sids, items, formats=["minionerec", "alpaca"], **changes)
     assert figures["interactions"] == {"train": 10_393, "valid": 4_532, "test": 4_533}
     assert figures["records"] == {"sid_history_to_sid": figures["interactions"]}

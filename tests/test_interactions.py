@@ -7,16 +7,18 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sid.errors import InputError
-from sid.interactions.sequences import SPLITS, Interactions, check_interactions, item_counts, read_interactions
+from sid.interactions import SPLITS
+from sid.interactions.read import check_interactions
+from sid.interactions.reading import Reading
 from sid.interactions.tables import read_table
-from tests.shop import inter, wanted
+from tests import shop
+from tests.shop import inter
 
 IDS = pl.Series("item_id", [*"abcdefgh"])
 GOOD_LINE = '{"user_id": "u", "item_id": "a", "timestamp": 1}\n'
@@ -24,14 +26,27 @@ GOOD_LINE = '{"user_id": "u", "item_id": "a", "timestamp": 1}\n'
 Row = tuple[str, list[str], str]
 
 
-def rows_of(found: Interactions) -> dict[str, list[Row]]:
-    """User, history and next item of every row by split, as ids."""
+def rows_of(found: Reading, ids: pl.Series = IDS) -> dict[str, list[Row]]:
+    """User, history and next item of every target by split, as ids; splits without a target are left out."""
+    rows: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    for name, split in zip(SPLITS, found.interactions.splits, strict=True):
+        for (user, items), first in zip(split, split.first_targets, strict=True):
+            named = [ids[item] for item in items]
+            rows[name] += [
+                (found.interactions.user_ids[user], named[:place], named[place]) for place in range(first, len(named))
+            ]
+    assert found.rows == {name: len(split) for name, split in rows.items()}
+    return {name: split for name, split in rows.items() if split}
+
+
+def stretches_of(found: Reading) -> dict[str, list[tuple[str, str, int]]]:
+    """User, items and first target of every stretch by split."""
     return {
-        split.name: [
-            (found.user_ids[user], [IDS[earlier] for earlier in history], IDS[item])
-            for user, history, item in split.rows()
+        name: [
+            (found.interactions.user_ids[user], "".join(IDS[item] for item in items), int(first))
+            for (user, items), first in zip(split, split.first_targets, strict=True)
         ]
-        for split in found.splits
+        for name, split in zip(SPLITS, found.interactions.splits, strict=True)
     }
 
 
@@ -41,8 +56,8 @@ def table(path: Path, rows: list[tuple[Any, Any, Any]]) -> Path:
     return path
 
 
-def read(path: Path, **changes: Any) -> Interactions:
-    return read_interactions(path, IDS, wanted(**changes))
+def read(path: Path | str, **changes: Any) -> Reading:
+    return shop.read(path, IDS, **changes)
 
 
 SHUFFLED = [("u", "c", 30), ("v", "a", 5), ("u", "a", 10), ("u", "b", 20), ("v", "d", 7), ("u", "e", 40), ("w", "h", 1)]
@@ -56,9 +71,34 @@ def test_leave_one_out_of_every_kind_of_table(tmp_path: Path, suffix: str) -> No
         "valid": [("u", ["a", "b"], "c")],
         "test": [("u", ["a", "b", "c"], "e"), ("v", ["a"], "d")],
     }
-    assert found.users_left_out == 1  # w did one thing
-    assert found.held_out_last
-    assert set(found.skipped.values()) == {0}
+    assert found.figures() == {
+        "source": "table",
+        "rows": {"train": 1, "valid": 1, "test": 2},
+        "users": 2,
+        "users_left_out": 1,  # w did one thing
+        "skipped": {"unknown_item": 0, "duplicate": 0},
+        "items": 8,
+        "items_without_interactions": 2,
+        "warnings": [],
+    }
+
+
+def test_stretches_of_a_table(tmp_path: Path) -> None:
+    """One for each user and split, up to the last target; train holds what is no target either."""
+    rows = [(user, item, time) for user, items in {"u": "abcde", "v": "abc", "w": "ab", "x": "a"}.items()
+            for time, item in enumerate(items)]  # fmt: skip
+    assert stretches_of(read(table(tmp_path / "log.csv", rows))) == {
+        "train": [("u", "abc", 1), ("v", "a", 1)],
+        "valid": [("u", "abcd", 3), ("v", "ab", 1)],
+        "test": [("u", "abcde", 4), ("v", "abc", 2), ("w", "ab", 1)],
+    }
+    rows = [(user, item, ord(item)) for user, items in {"u": "abcdef", "v": "c", "w": "ce", "x": "a"}.items()
+            for item in items]  # fmt: skip
+    assert stretches_of(read(table(tmp_path / "log.csv", rows), split="temporal", ratios=[0.3, 0.3, 0.4])) == {
+        "train": [("u", "ab", 1), ("x", "a", 1)],
+        "valid": [("u", "abc", 2)],
+        "test": [("u", "abcdef", 3), ("w", "ce", 1)],
+    }
 
 
 def test_temporal_cuts_all_users_at_the_same_moments(tmp_path: Path) -> None:
@@ -70,7 +110,6 @@ def test_temporal_cuts_all_users_at_the_same_moments(tmp_path: Path) -> None:
         "valid": ["e", "f"],
         "test": ["g", "h", "c"],
     }
-    assert not found.held_out_last
 
 
 def test_equal_times_keep_the_order_of_the_file(tmp_path: Path) -> None:
@@ -87,7 +126,7 @@ def test_ties_at_the_cut_go_to_the_later_split(tmp_path: Path) -> None:
 
 def test_all_at_once_leaves_nothing_to_train_on(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", item, 7) for item in "abcd"])
-    with pytest.raises(InputError, match=r"nothing is left to train on, export.ratios \[0.8, 0.1, 0.1\]"):
+    with pytest.raises(InputError, match=r"nothing is left to train on, interactions.ratios \[0.8, 0.1, 0.1\]"):
         read(path, split="temporal")
 
 
@@ -100,11 +139,16 @@ def test_duplicates_count_once_and_repeats_stay(tmp_path: Path) -> None:
 
 def test_unknown_items_of_a_table(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", "a", 1), ("u", "x", 2), ("u", "b", 3), ("u", "y", 4), ("u", "x", 5)])
-    with pytest.raises(InputError, match="names 2 items that have no Semantic ID, first in row 1: x, y"):
+    with pytest.raises(InputError, match="names 2 items that aren't in the catalogue, first in row 1: x, y"):
         read(path)
     found = read(path, unknown_items="skip")
     assert found.skipped["unknown_item"] == 3
     assert rows_of(found) == {"test": [("u", ["a"], "b")]}
+    left_out, no_train = found.warnings
+    assert left_out == (
+        f"{path}: names 2 items that aren't in the catalogue, first in row 1: x, y; 3 of 5 rows (60%) are left out"
+    )
+    assert no_train.startswith(f"{path}: there is nothing to train on: no user has 4 known interactions")
 
 
 def test_nothing_left_is_an_error_with_the_reasons(tmp_path: Path) -> None:
@@ -113,37 +157,36 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path: Path) -> None:
         read(path, unknown_items="skip")
 
 
-def test_history_keys_on_a_table(tmp_path: Path) -> None:
-    path = table(tmp_path / "log.csv", [("u", item, time) for time, item in enumerate("abcdefgh")])
-    found = read(path, max_history=3, min_history=2)
-    assert found.skipped["short_history"] == 1
-    assert rows_of(found)["train"] == [("u", [*"abcdefgh"][max(0, n - 3) : n], "abcdefgh"[n]) for n in range(2, 6)]
-    longest = read(path, max_history=3, keep_longest_only=True)
-    assert rows_of(longest)["train"] == [("u", ["c", "d", "e"], "f")]
-    assert longest.skipped["not_longest"] == 4
-    assert len(rows_of(longest)["test"]) == 1
-
-
-def test_history_keys_on_inter_files(tmp_path: Path) -> None:
-    folder = Path(
-        inter(tmp_path / "inter", train="u\ta\tb\nv\ta b\tc\nu\tc d\te\nu\ta b\tc\nv\ta\tb\n", test="u\ta\tb\n")
-    )
-    found = read(folder, keep_longest_only=True, max_history=1)
-    # of equals the first, as MiniOneRec's converter; lengths before max_history; test is not touched
-    assert rows_of(found) == {"train": [("v", ["b"], "c"), ("u", ["d"], "e")], "test": [("u", ["a"], "b")]}
-    assert found.skipped["not_longest"] == 3
-    short = read(folder, min_history=2)
-    assert [row[0] for row in rows_of(short)["train"]] == ["v", "u", "u"]
-    assert short.skipped["short_history"] == 3
-
-
 def test_unknown_items_of_inter_files(tmp_path: Path) -> None:
     folder = Path(inter(tmp_path / "inter", train="u\ta x b\tc\nu\tx\ta\nu\ta\tx\nu\t\ta\n"))
     found = read(folder, unknown_items="skip")
     assert rows_of(found) == {"train": [("u", ["a", "b"], "c")]}
-    assert found.skipped == {"unknown_item": 1, "no_history": 2, "short_history": 0, "not_longest": 0}
-    with pytest.raises(InputError, match="names 1 items that have no Semantic ID, first in line 2: x"):
+    assert found.skipped == {"unknown_item": 1, "no_history": 2}
+    assert found.warnings == [
+        f"{folder / 'train.inter'}: names 1 items that aren't in the catalogue, first in line 2: x; left out of "
+        "histories, and so are 1 of 4 lines, whose next item is one"
+    ]
+    with pytest.raises(InputError, match="names 1 items that aren't in the catalogue, first in line 2: x"):
         read(folder)
+
+
+def test_a_blank_line_above_the_header_is_not_taken_for_one(tmp_path: Path) -> None:
+    folder = Path(inter(tmp_path / "inter", train="u\ta\tb\n"))
+    path = folder / "train.inter"
+    path.write_text("\n \n" + path.read_text())
+    check_interactions(folder)
+    found = read(folder, unknown_items="skip")
+    assert rows_of(found) == {"train": [("u", ["a"], "b")]}
+    assert found.skipped == {"unknown_item": 0, "no_history": 0}
+    for text, said in (("\nu\ta\tb\n", "line 2 is data"), ("\n\n", "is empty, must have a header")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=said):
+            read(folder)
+
+
+def test_blanks_around_a_next_item_are_not_part_of_it(tmp_path: Path) -> None:
+    folder = inter(tmp_path / "inter", train="u\t a  b \tc \nv\ta\t b\n")
+    assert rows_of(read(folder)) == {"train": [("u", ["a", "b"], "c"), ("v", ["a"], "b")]}
 
 
 def test_a_file_may_be_called_after_the_dataset_and_splits_may_be_missing(tmp_path: Path) -> None:
@@ -151,57 +194,9 @@ def test_a_file_may_be_called_after_the_dataset_and_splits_may_be_missing(tmp_pa
     assert list(rows_of(read(folder))) == ["valid"]
 
 
-def test_sequences_are_put_together_from_rows(tmp_path: Path) -> None:
-    rows = {
-        # v's window is two items long, w's first row has a history, x's rows don't continue one another
-        "train": "u\ta\tb\nv\ta\tb\nv\ta b\tc\nv\tb c\td\nw\ta b c\td\nx\ta b c\td\nx\te\tf\n",
-        "valid": "u\ta b\tc\nv\tc d\te\nw\tb c d\te\n",
-        "test": "u\ta b c\td\ny\tg\th\n",
-    }
-    found = read(Path(inter(tmp_path / "inter", **rows)))
-    sequences = {
-        user: "".join(IDS[item] for item in found.sequences.items[start:stop].tolist())
-        for user, start, stop in zip(
-            found.user_ids, found.sequences.offsets[:-1], found.sequences.offsets[1:], strict=True
-        )
-    }
-    assert sequences == {"u": "abcd", "v": "abcde", "w": "abcde", "x": "abcd", "y": "gh"}
-    assert not found.held_out_last
-
-
 ROWS = st.lists(
     st.tuples(st.sampled_from("uvwxy"), st.sampled_from("abcdefgh"), st.integers(0, 12)), min_size=1, max_size=60
 )
-
-
-@given(ROWS, st.integers(1, 3), st.one_of(st.none(), st.integers(3, 5)), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_leave_one_out_holds_out_each_users_last_items(
-    tmp_path_factory: pytest.TempPathFactory,
-    rows: list[tuple[str, str, int]],
-    shortest: int,
-    longest: int | None,
-    only: bool,
-) -> None:
-    path = table(tmp_path_factory.mktemp("log") / "log.parquet", rows)
-    done: dict[str, list[str]] = {}
-    for user, item, _ in sorted(dict.fromkeys(rows), key=lambda row: row[2]):
-        done.setdefault(user, []).append(item)
-    expected: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    for user in dict.fromkeys(user for user, _, _ in rows):
-        sequence = done[user]
-        for place in range(shortest, len(sequence)):
-            name = {1: "test", 2: "valid"}.get(len(sequence) - place, "train")
-            row = (user, sequence[max(0, place - (longest or place)) : place], sequence[place])
-            if only and name == "train":
-                expected[name] = [kept for kept in expected[name] if kept[0] != user]
-            expected[name].append(row)
-    keys = {"min_history": shortest, "max_history": longest, "keep_longest_only": only}
-    if not any(expected.values()):
-        with pytest.raises(InputError, match="no interaction with a history is left"):
-            read(path, **keys)
-        return
-    assert rows_of(read(path, **keys)) == {name: split for name, split in expected.items() if split}
 
 
 @given(ROWS, st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.5, 0.0), (0.34, 0.33, 0.33)]))
@@ -215,20 +210,20 @@ def test_temporal_trains_on_nothing_later_than_what_is_held_out(
         tmp_path_factory.mktemp("log") / "log.parquet", [(user, f"{item}@{time}", time) for user, item, time in rows]
     )
     try:
-        found = read_interactions(path, ids, wanted(split="temporal", ratios=list(ratios)))
+        found = shop.read(path, ids, split="temporal", ratios=list(ratios))
     except InputError:
         return
     latest = -1
-    for split in found.splits:
+    for split in rows_of(found, ids).values():
         histories = [
-            ([int(ids[i].split("@")[1]) for i in past], int(ids[item].split("@")[1])) for _, past, item in split.rows()
+            ([int(earlier.split("@")[1]) for earlier in past], int(item.split("@")[1])) for _, past, item in split
         ]
         assert all(past == sorted(past) and past[-1] <= time for past, time in histories)
         assert min(time for _, time in histories) > latest
         latest = max(time for _, time in histories)
     distinct = set(rows)
     firsts = len({user for user, _, _ in distinct})
-    assert sum(len(split) for split in found.splits) == len(distinct) - firsts
+    assert sum(found.rows.values()) == len(distinct) - firsts
 
 
 # timestamps
@@ -332,7 +327,6 @@ def test_a_byte_order_mark_and_empty_lines_are_no_matter(tmp_path: Path, name: s
     csv = 'user_id,item_id,timestamp,title\n\nu,a,1,x\n,,,\nu,b,2,\n  \n"",,"",\n\n'
     path.write_text(csv if name == "log.csv" else f"{GOOD_LINE}\n{GOOD_LINE}\n \n", encoding="utf-8-sig")
     assert len(read_table(path)) == 2
-    assert int(item_counts(path, IDS).sum()) == 2
     check_interactions(path)
 
 
@@ -413,14 +407,65 @@ def test_ids_of_a_table_are_text_or_integers(tmp_path: Path) -> None:
 # popularity
 
 
-def test_item_counts(tmp_path: Path) -> None:
-    folder = Path(inter(tmp_path / "inter", train="u\ta\tb\nu\ta b\tb\nu\ta\tx\n", test="u\tx\tc\n"))
-    assert item_counts(folder, IDS).tolist() == [0, 2, 1, 0, 0, 0, 0, 0]
-    path = table(tmp_path / "log.csv", [("u", "a", 1), ("u", "a", 1), ("v", "x", 1), ("v", "h", 2)])
-    counts = item_counts(path, IDS)
-    assert (counts.dtype, counts.tolist()) == (np.int64, [2, 0, 0, 0, 0, 0, 0, 1])
-    with pytest.raises(InputError, match="no such folder or file"):
-        item_counts(tmp_path / "no.csv", IDS)
-    (tmp_path / "other.csv").write_text("item\na\n")
-    with pytest.raises(InputError, match="no column item_id"):
-        item_counts(tmp_path / "other.csv", IDS)
+def counts(path: Path | str, **changes: Any) -> tuple[list[int], list[int]]:
+    found = read(path, **changes).counts
+    assert found.train.dtype == found.total.dtype == "int64"
+    return found.train.tolist(), found.total.tolist()
+
+
+def test_a_line_of_inter_files_counts_for_its_next_item(tmp_path: Path) -> None:
+    folder = inter(tmp_path / "inter", train="u\ta\tb\nu\ta b\tb\nu\ta\tx\nv\t\td\n", test="u\tx\tc\nu\ta\tb\n")
+    train, total = counts(folder, unknown_items="skip")
+    assert train == [0, 2, 0, 1, 0, 0, 0, 0]
+    assert total == [0, 3, 1, 1, 0, 0, 0, 0]
+
+
+def test_a_row_of_a_table_counts_once(tmp_path: Path) -> None:
+    rows = [("u", "a", 1), ("u", "a", 1), ("u", "a", 2), ("u", "b", 3), ("u", "c", 4), ("v", "x", 1), ("v", "h", 2)]
+    path = table(tmp_path / "log.csv", rows)
+    train, total = counts(path, unknown_items="skip")
+    assert train == [2, 0, 0, 0, 0, 0, 0, 0]
+    assert total == [2, 1, 1, 0, 0, 0, 0, 1]
+    train, total = counts(path, unknown_items="skip", split="temporal", ratios=[0.5, 0.25, 0.25])
+    assert train == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_no_interactions() -> None:
+    found = read("data/none")
+    assert rows_of(found) == {}
+    assert found.figures() == {
+        "source": "none",
+        "rows": {"train": 0, "valid": 0, "test": 0},
+        "users": 0,
+        "users_left_out": 0,
+        "skipped": {},
+        "items": 8,
+        "items_without_interactions": 8,
+        "warnings": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "said"),
+    [
+        ([("u", item, time) for time, item in enumerate("abc")], {}, "no user has 4 known interactions, of which"),
+        (
+            [("u", "a", 1), ("v", "a", 2), ("w", "a", 3), ("u", "b", 4), ("v", "b", 5)],
+            {"split": "temporal", "ratios": [0.6, 0.0, 0.4]},
+            "no interaction before the first cut of interactions.ratios [0.6, 0.0, 0.4] has a history",
+        ),
+    ],
+)
+def test_a_table_without_a_target_to_train_on_is_warned_of(
+    tmp_path: Path, rows: list[tuple[str, str, int]], changes: dict[str, Any], said: str
+) -> None:
+    path = table(tmp_path / "log.csv", rows)
+    (warning,) = read(path, **changes).warnings
+    assert warning.startswith(f"{path}: there is nothing to train on: {said}")
+
+
+@pytest.mark.parametrize("splits", [{"test": "u\ta\tb\n"}, {"train": "u\t\ta\n", "test": "u\ta\tb\n"}])
+def test_inter_files_without_a_target_to_train_on_are_warned_of(tmp_path: Path, splits: dict[str, str]) -> None:
+    folder = inter(tmp_path / "inter", **splits)
+    (warning,) = read(folder).warnings
+    assert warning.startswith(f"{folder}: there is nothing to train on: train.inter is missing, or has no line")

@@ -10,6 +10,7 @@ import yaml
 
 from sid import params
 from sid.errors import InputError
+from sid.export.formats import CHOICES
 from sid.quantizers.methods import CONFIGS
 from tests.conftest import ROOT
 
@@ -32,20 +33,20 @@ def problems(tmp_path: Path, change: dict[str, Any], remove: tuple[str, ...] = (
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
     try:
-        params.load(path, CONFIGS)
+        params.load(path, CONFIGS, CHOICES)
     except InputError as error:
         return tuple(line.removeprefix(f"{path}: ") for line in error.problems)
     return ()
 
 
 def test_the_projects_own_params_are_right() -> None:
-    loaded = params.load(ROOT / "params.yaml", CONFIGS)
+    loaded = params.load(ROOT / "params.yaml", CONFIGS, CHOICES)
     assert set(loaded.methods) == set(CONFIGS)
     assert loaded.quant.method in CONFIGS
 
 
 def test_sections_are_frozen() -> None:
-    loaded = params.load(ROOT / "params.yaml", CONFIGS)
+    loaded = params.load(ROOT / "params.yaml", CONFIGS, CHOICES)
     with pytest.raises(ValueError, match="frozen"):
         loaded.quant.seed = 1  # type: ignore[misc]
 
@@ -55,7 +56,7 @@ def test_sections_are_frozen() -> None:
     [
         ("prepare.invalid_row", "zero", "prepare.invalid_row is an unknown key; did you mean prepare.invalid_rows?"),
         ("quant.rqkmean", {}, "quant.rqkmean is an unknown key; did you mean quant.rqkmeans?"),
-        ("extra", 1, "extra is an unknown key; known keys here: prepare, quant"),
+        ("extra", 1, "extra is an unknown key; known keys here: prepare, interactions, quant"),
         ("prepare.invalid_rows", "keep", "prepare.invalid_rows is 'keep': must be 'zero', 'drop' or 'error'"),
         ("prepare.embeddings", 5, "prepare.embeddings is 5: must be a valid string"),
         ("prepare.embeddings", "", "prepare.embeddings is '': must not be empty text"),
@@ -80,24 +81,36 @@ def test_sections_are_frozen() -> None:
         ("dedupe", "reassign", "dedupe is 'reassign': must be a section of keys"),
         ("dedupe.max_suffix", 1, "dedupe.max_suffix is 1: must be greater than or equal to 2"),
         ("export.dataset", "a.b", "export.dataset is 'a.b': must match"),
-        ("export.split", "random", "export.split is 'random': must be 'leave_one_out' or 'temporal'"),
+        ("interactions.split", "random", "interactions.split is 'random': must be 'leave_one_out' or 'temporal'"),
         ("export.dataset", "a" * 101, f"export.dataset is '{'a' * 101}': must have at most 100 characters"),
-        ("export.ratios", [0.8, 0.2], "export.ratios is [0.8, 0.2]: must be three shares: of train, valid and test"),
         (
-            "export.ratios",
-            [0.7, 0.1, 0.1, 0.1],
-            "export.ratios is [0.7, 0.1, 0.1, 0.1]: must be three shares: of train, valid and test",
+            "interactions.ratios",
+            [0.8, 0.2],
+            "interactions.ratios is [0.8, 0.2]: must be three shares: of train, valid and test",
         ),
-        ("export.ratios", 0.8, "export.ratios is 0.8: must be a list"),
-        ("export.ratios", [0.8, 0.1, 0.2], "export.ratios is [0.8, 0.1, 0.2]: must be shares of train (above 0)"),
-        ("export.ratios", [0, 0.5, 0.5], "export.ratios is [0, 0.5, 0.5]: must be shares of train (above 0)"),
-        ("export.ratios", [1.2, -0.1, -0.1], "export.ratios is [1.2, -0.1, -0.1]: must be shares"),
+        (
+            "interactions.ratios",
+            [0.7, 0.1, 0.1, 0.1],
+            "interactions.ratios is [0.7, 0.1, 0.1, 0.1]: must be three shares: of train, valid and test",
+        ),
+        ("interactions.ratios", 0.8, "interactions.ratios is 0.8: must be a list"),
+        (
+            "interactions.ratios",
+            [0.8, 0.1, 0.2],
+            "interactions.ratios is [0.8, 0.1, 0.2]: must be shares of train (above 0)",
+        ),
+        (
+            "interactions.ratios",
+            [0, 0.5, 0.5],
+            "interactions.ratios is [0, 0.5, 0.5]: must be shares of train (above 0)",
+        ),
+        ("interactions.ratios", [1.2, -0.1, -0.1], "interactions.ratios is [1.2, -0.1, -0.1]: must be shares"),
         ("export.max_history", 0, "export.max_history is 0: must be greater than or equal to 1"),
         ("export.min_history", 0, "export.min_history is 0: must be greater than or equal to 1"),
         ("export.keep_longest_only", "no", "export.keep_longest_only is 'no': must be a valid boolean"),
-        ("export.tasks", ["sequence"], "export.tasks[0] is 'sequence': must be 'sid_history_to_sid', "),
+        ("export.tasks", ["sequence"], "export.tasks[0] is 'sequence': must be one of sid_history_to_sid, "),
         ("export.tasks", ["title_to_sid"] * 2, "export.tasks is ['title_to_sid', 'title_to_sid']: must name each once"),
-        ("export.formats", ["csv"], "export.formats[0] is 'csv': must be 'index', 'minionerec', "),
+        ("export.formats", ["csv"], "export.formats[0] is 'csv': must be one of index, minionerec, "),
         ("export.formats", [], "export.formats is []: must have at least 1 entries"),
         ("export.formats", "index", "export.formats is 'index': must be a list"),
     ],
@@ -159,8 +172,9 @@ def test_contradictions_count_for_the_chosen_method_alone(tmp_path: Path) -> Non
 
 def test_checking_params_loads_no_torch() -> None:
     code = (
-        "import sys; from sid import params; from sid.quantizers.methods import CONFIGS;"
-        "params.load('params.yaml', CONFIGS); sys.exit('torch' in sys.modules)"
+        "import sys; from sid import params; from sid.export.formats import CHOICES;"
+        "from sid.quantizers.methods import CONFIGS;"
+        "params.load('params.yaml', CONFIGS, CHOICES); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 

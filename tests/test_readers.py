@@ -14,9 +14,8 @@ import pytest
 import trl
 
 from sid.catalogue.metadata import FIELDS
-from sid.export import write_all
 from sid.ids import SemanticIds
-from tests.shop import INTER, inter, lines, load, shop, wanted
+from tests.shop import INTER, export, inter, lines, load, shop
 from tests.tiny import bytes_tokenizer, causal
 
 TEMPLATE = (
@@ -37,8 +36,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readers")
-    (folder / "sft").mkdir()
-    write_all(folder / "sft", *shop(), wanted(interactions=inter(folder / "inter")))
+    export(folder / "sft", *shop(), inter(folder / "inter"))
     return folder / "sft"
 
 
@@ -88,7 +86,7 @@ def two_hundred(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Semanti
     sids = SemanticIds(items["item_id"], codes, (4, 5, 5))
     folder = tmp_path_factory.mktemp("train")
     tasks = ["title_to_sid", "sid_to_title"]
-    write_all(folder, sids, items, wanted(tasks=tasks, formats=["messages", "prompt_completion", "tokens"]))
+    export(folder, sids, items, tasks=tasks, formats=["messages", "prompt_completion", "tokens"])
     return folder, sids
 
 

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 from sid import params
-from sid.dedupe.resolve import figures as account
-from sid.dedupe.resolve import resolve
+from sid.dedupe.figures import figures as account
+from sid.dedupe.strategies import resolve
 from sid.errors import InputError
 from sid.ids import SemanticIds
 from sid.measure import neighbours

@@ -5,37 +5,151 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sid.clustering.distances import Rows, chunks, half_norms, scores
+from sid.clustering.distances import half_norms, scores
+from sid.clustering.points import Centred, work_chunks
 from sid.errors import InputError
 
 _LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
 _COST_STEPS = 10**9  # the flow's costs are integers: this many steps to the largest
 Floats = NDArray[np.float64]
-Scores = NDArray[np.float32]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+class Scores(Protocol):
+    """How good each of K clusters is for each of N rows: minus half a squared distance, less anything of the row's own.
+
+    The best cluster of a row has the largest score; differences within a row are half differences of squared
+    distances. Values of a chunk are made when they are asked for, or held.
+    """
+
+    @property
+    def clusters(self) -> int:
+        """K."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Float32 values a row that making its scores takes beside them."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        ...
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def part(self, rows: slice, offset: Tensor | None = None) -> Tensor:
+        """(n, K) float32 for a slice of rows, less a (K,) float32 offset; not to be written to."""
+        ...
+
+    def take(self, index: Tensor) -> Tensor:
+        """(n, K) float32 for the rows of these (n,) numbers."""
+        ...
+
+    def subset(self, index: Tensor) -> Scores:
+        """Those rows alone."""
+        ...
+
+
+class TableScores:
+    """The scores of rows and (K, D) centroids about the same mean: x.c - |c|^2 / 2."""
+
+    def __init__(self, rows: Centred, table: Tensor) -> None:
+        self.rows, self.table, self.half = rows, table, half_norms(table)
+        self.clusters, self.width, self.device = len(table), rows.dim, table.device
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.rows)
+
+    def part(self, rows: slice, offset: Tensor | None = None) -> Tensor:
+        """(n, K) for a slice of rows, less an offset."""
+        return scores(self.rows.part(rows), self.table, self.half if offset is None else self.half + offset)
+
+    def take(self, index: Tensor) -> Tensor:
+        """(n, K) for the rows of these numbers."""
+        return scores(self.rows.take(index), self.table, self.half)
+
+    def subset(self, index: Tensor) -> TableScores:
+        """Those rows alone, held in memory."""
+        return TableScores(self.rows.subset(index), self.table)
+
+
+@dataclass(frozen=True)
+class HeldScores:
+    """Scores (N, K) float32 that are in memory."""
+
+    values: Tensor
+
+    @property
+    def clusters(self) -> int:
+        """K."""
+        return self.values.shape[1]
+
+    @property
+    def width(self) -> int:
+        """They are made already."""
+        return 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.values.device
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.values)
+
+    def part(self, rows: slice, offset: Tensor | None = None) -> Tensor:
+        """(n, K) of a slice of rows, less an offset."""
+        found = self.values[rows]
+        return found if offset is None else found - offset
+
+    def take(self, index: Tensor) -> Tensor:
+        """(n, K) of the rows of these numbers."""
+        return self.values[index]
+
+    def subset(self, index: Tensor) -> HeldScores:
+        """Those rows alone."""
+        return HeldScores(self.values[index])
 
 
 @dataclass(frozen=True)
 class Problem:
     """Rows to share out among clusters of `lo` to `hi` rows; of a sample of rows the two are scaled, and fractions."""
 
-    rows: Rows
+    scores: Scores
     lo: float
     hi: float
     budget_mib: int
 
     @property
     def size(self) -> int:
-        return len(self.rows.squares)
+        """N."""
+        return len(self.scores)
+
+    @property
+    def clusters(self) -> int:
+        """K."""
+        return self.scores.clusters
+
+    def chunks(self, rows: int) -> Iterator[slice]:
+        """Slices of so many rows whose scores can be worked on at once."""
+        return work_chunks(rows, max(self.clusters, self.scores.width), self.scores.device, self.budget_mib)
 
 
-def flow_assign(problem: Problem, table: Tensor) -> Tensor:
+def flow_assign(problem: Problem) -> Tensor:
     """The optimal labels, (N,) int64, by OR-tools' minimum cost flow over all N x K pairs.
 
     Raises:
@@ -45,8 +159,8 @@ def flow_assign(problem: Problem, table: Tensor) -> Tensor:
         solver = import_module("ortools.graph.python.min_cost_flow").SimpleMinCostFlow
     except ImportError as error:
         raise InputError("solver 'exact' needs OR-tools: pip install 'ortools>=9.10'") from error
-    n, k, lo, hi = problem.size, len(table), int(problem.lo), int(problem.hi)
-    values = scores(problem.rows.part(0, n), table, half_norms(table)).double()  # (N, K)
+    n, k, lo, hi = problem.size, problem.clusters, int(problem.lo), int(problem.hi)
+    values = problem.scores.part(slice(0, n)).double()  # (N, K)
     regrets = (values.amax(1, keepdim=True) - values).cpu().numpy()
     unit = regrets.max() / _COST_STEPS or 1.0
     costs = np.rint(regrets / unit).astype(np.int64)
@@ -62,16 +176,16 @@ def flow_assign(problem: Problem, table: Tensor) -> Tensor:
     if status != flow.OPTIMAL:
         raise RuntimeError(f"the flow of {n} rows to {k} clusters of {lo} to {hi} ended with status {status}")
     used = flow.flows(pairs).reshape(n, k)
-    return torch.from_numpy(used.argmax(1)).to(table.device)
+    return torch.from_numpy(used.argmax(1)).to(problem.scores.device)
 
 
-def settle(problem: Problem, table: Tensor, labels: Tensor, prices: Tensor, tolerance: float) -> Tensor:
+def settle(problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> Tensor:
     """Labels within the bounds from labels that are least in distance plus price, by shortest paths over clusters.
 
     With a tolerance of 0 the result is optimal where the rows that may move fit the budget; rows within `tolerance`
     of a path's cost move along with it, which saves paths and costs at most `tolerance` for each such row.
     """
-    graph = _Graph(problem, table, labels, prices, tolerance)
+    graph = _Graph(problem, labels, prices, tolerance)
     while (graph.excess > 0).any():
         graph.advance()
     return torch.from_numpy(graph.labels).to(labels.device)
@@ -89,9 +203,9 @@ class _Graph:
     by such a row wait until the cluster's rows have been chosen anew.
     """
 
-    def __init__(self, problem: Problem, table: Tensor, labels: Tensor, prices: Tensor, tolerance: float) -> None:
-        k = len(table)
-        self.problem, self.table, self.half = problem, table, half_norms(table)
+    def __init__(self, problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> None:
+        k = problem.clusters
+        self.problem = problem
         self.tolerance = tolerance
         self.lo, self.hi, self.sink = int(problem.lo), int(problem.hi), k
         self.labels: Ints = labels.cpu().numpy().copy()
@@ -104,7 +218,7 @@ class _Graph:
         held = max(_LEAST_HELD * k, (problem.budget_mib << 17) // k)  # half the budget, in rows of K float32
         self.most = problem.size if held >= problem.size else held // k
         self.rows: list[Ints] = [np.empty(0, np.int64)] * k
-        self.scores: list[Scores] = [np.empty((0, k), np.float32)] * k
+        self.scores: list[Singles] = [np.empty((0, k), np.float32)] * k
         self.reach: Floats = np.full(k, np.inf)
         self.since: Floats = np.zeros((k, k))  # the potentials at which a cluster's rows were chosen
         self.fresh = np.zeros(k, bool)
@@ -177,16 +291,15 @@ class _Graph:
 
     def _scores(self, rows: Ints) -> Iterator[Tensor]:
         """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
-        width, device = self.table.shape[1], self.table.device
+        device = self.problem.scores.device
         yield torch.empty(0, self.sink, device=device)
-        for start, stop in chunks(len(rows), self.sink, width, device, self.problem.budget_mib):
-            index = torch.from_numpy(rows[start:stop]).to(device)
-            yield scores(self.problem.rows.take(index), self.table, self.half)
+        for part in self.problem.chunks(len(rows)):
+            yield self.problem.scores.take(torch.from_numpy(rows[part]).to(device))
 
     def _leaving(self, rows: Ints) -> Floats:
         """(n,) least growth of distance plus price at which each of these rows moves to another cluster."""
-        prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.table.device)
-        owners = torch.from_numpy(self.labels[rows]).to(self.table.device)[:, None]
+        prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.problem.scores.device)
+        owners = torch.from_numpy(self.labels[rows]).to(self.problem.scores.device)[:, None]
         found = []
         start = 0
         for part in self._scores(rows):
@@ -198,7 +311,7 @@ class _Graph:
         leaving: Floats = np.concatenate(found)
         return leaving
 
-    def _least(self, node: int, values: Scores) -> Floats:
+    def _least(self, node: int, values: Singles) -> Floats:
         """(K,) least growth of the squared distance at which a row of (n, K) scores moves from here to each cluster."""
         least: Floats = np.full(self.sink, np.inf)
         if len(values):
@@ -261,7 +374,7 @@ class _Graph:
         return int(self.hi - self.passed[a]) if b == self.sink else int(self.passed[b] - self.lo)
 
     def _move(self, path: list[tuple[int, int]], movable: list[Ints | None], amount: int) -> None:
-        arrivals: list[tuple[int, Ints, Scores]] = []
+        arrivals: list[tuple[int, Ints, Singles]] = []
         losers = set()
         for (a, b), positions in zip(path, movable, strict=True):
             if positions is None:

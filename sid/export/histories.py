@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from sid.arrays import row_chunks
+from sid.arrays import chunks
 from sid.errors import InputError
 from sid.interactions import SPLITS, Interactions, Sequences, Split, user_sequences
 from sid.interactions.split_files import Places, Rows
@@ -42,7 +42,7 @@ class Histories:
 
     def rows(self) -> Iterator[tuple[int, list[int], int]]:
         """User, history (oldest first) and next item of every row."""
-        for part in row_chunks(len(self)):
+        for part in chunks(len(self), 3 * 64):
             columns = (column[part].tolist() for column in (self.users, self.starts, self.targets))
             for user, start, target in zip(*columns, strict=True):
                 *history, item = self.items[start : target + 1].tolist()

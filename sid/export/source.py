@@ -51,8 +51,9 @@ class Source:
     @cached_property
     def shared_titles(self) -> dict[str, int]:
         """How many `titles` belong to items with different Semantic IDs, and how many `items` have such a title."""
-        frame = pl.DataFrame({"title": self.catalogue.titles, "sid": self.catalogue.texts}).filter(pl.col("title") != "")
-        shared = frame.group_by("title").agg(pl.len().alias("items"), pl.n_unique("sid")).filter(pl.col("sid") > 1)
+        frame = pl.DataFrame({"title": self.catalogue.titles, "sid": self.catalogue.texts})
+        by_title = frame.filter(pl.col("title") != "").group_by("title")
+        shared = by_title.agg(pl.len().alias("items"), pl.n_unique("sid")).filter(pl.col("sid") > 1)
         return {"titles": len(shared), "items": int(shared["items"].sum())}
 
     @property

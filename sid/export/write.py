@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -71,19 +71,14 @@ def write_all(
     counts.update(dict.fromkeys(of_records, made.total()))
     if of_records:
         warnings += _no_train_records(of_records, made, wanted, behaviour)
-    shared = source.shared_titles
-    if made[_TITLE_TASK, TRAIN] and shared["titles"]:
-        warnings.append(
-            f"{shared['titles']:,} titles belong to {shared['items']:,} items with different Semantic IDs: "
-            f"{_TITLE_TASK} trains several answers to one question"
-        )
+        warnings += _contradictory_records(made, source.shared_titles)
     return {
         "dataset": wanted.dataset,
         "items": len(items),
         "items_without_title": source.catalogue.titles.count(""),
         "levels": len(sids.code_sizes),
         "vocabulary": sum(sids.code_sizes),
-        "shared_titles": shared,
+        "shared_titles": source.shared_titles,
         **_interaction_figures(behaviour),
         "records": _by_task(wanted.tasks, made),
         "records_left_out": _by_task(wanted.tasks, left_out),
@@ -136,6 +131,16 @@ def _no_train_records(
     of_history = [task for task in untrained if TASKS[task].history_of]
     why = f" (interactions.source is {NOT_GIVEN})" if of_history and behaviour is None else ""
     return [f"no train record of {', '.join(untrained)}{why}: nothing in {formats} trains them"]
+
+
+def _contradictory_records(made: Counts, shared: Mapping[str, int]) -> list[str]:
+    """A line if records ask for the Semantic ID of a title that several have."""
+    if not made[_TITLE_TASK, TRAIN] or not shared["titles"]:
+        return []
+    return [
+        f"{shared['titles']:,} titles are shared by items with different Semantic IDs, {shared['items']:,} items in "
+        f"all: {_TITLE_TASK} trains contradictory answers"
+    ]
 
 
 def _by_task(tasks: Sequence[str], counts: Counts) -> dict[str, dict[str, int]]:

@@ -19,9 +19,9 @@ class Reading:
     """Interactions, how many there are with each item, and what was left out.
 
     Attributes:
-        skipped: counts by reason. Of a table, rows: `unknown_item` and `duplicate` (the same user, item and time again).
-            Of .inter files, lines: `unknown_item` (the next item is unknown) and `no_history` (none, or none that is
-            known).
+        skipped: counts by reason. Of a table, rows: `unknown_item` and `duplicate` (the same user, item and time
+            again). Of .inter files, lines: `unknown_item` (the next item is unknown) and `no_history` (none, or none
+            that is known).
         warnings: one line each.
     """
 

@@ -6,7 +6,7 @@ All of it is Parquet, and the same interactions give the same bytes. What the fi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -31,6 +31,7 @@ Rows = NDArray[np.int32]
 Places = NDArray[np.int64]
 """Places in an array of items."""
 
+_SOURCES: tuple[Source, ...] = get_args(Source)
 _SOURCE, _ITEMS = b"sid.source", b"sid.items"
 _GROUP_ITEMS = 1 << 22
 _HASHED_IDS = 1 << 16
@@ -84,7 +85,8 @@ class Split:
     @property
     def target_counts(self) -> Places:
         """(S,) int64: how many targets each stretch has."""
-        return np.diff(self.offsets) - self.first_targets
+        lengths: Places = np.diff(self.offsets)
+        return lengths - self.first_targets
 
     def targets(self) -> tuple[Places, Places]:
         """Every target's stretch and its place in `items`: two (R,) int64 arrays, in the order of stretches."""
@@ -138,7 +140,8 @@ class Counts:
 def ranges(starts: Places, lengths: Places) -> Places:
     """The numbers of all ranges one after another: starts[i], starts[i] + 1, ..., `lengths[i]` of them."""
     before = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    numbers: Places = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    return numbers
 
 
 def save_split(path: Path, split: Split, item_ids: pl.Series) -> None:
@@ -171,7 +174,7 @@ def load_split(path: str | Path, item_ids: pl.Series | None = None) -> Split:
     """
     table = _read(path, _SPLIT)
     if item_ids is not None and (table.schema.metadata or {}).get(_ITEMS) != _digest(item_ids):
-        raise InputError(f"{path}: has interactions with other items than the prepared ones, run the interactions stage")
+        raise InputError(f"{path}: is of other items than the prepared ones, run the interactions stage")
     lists = table["items"].chunks
     items = np.concatenate([np.zeros(0, np.int32), *(part.flatten().to_numpy() for part in lists)])
     lengths = np.concatenate([np.zeros(0, np.int32), *(np.diff(part.offsets.to_numpy()) for part in lists)])
@@ -184,18 +187,19 @@ def load_split(path: str | Path, item_ids: pl.Series | None = None) -> Split:
     )
 
 
-def load_interactions(
-    train: str | Path, valid: str | Path, test: str | Path, users: str | Path, item_ids: pl.Series
-) -> Interactions | None:
-    """All splits of the prepared items and their users; None where no interactions were given.
+def load_interactions(paths: Sequence[str | Path], users: str | Path, item_ids: pl.Series) -> Interactions | None:
+    """All splits and their users; None where no interactions were given.
+
+    Args:
+        paths: the file of each of SPLITS, in that order.
+        users: the users' file.
+        item_ids: (N,) the prepared items' ids.
 
     Raises:
         InputError: as `load_split` and `load_users`.
     """
-    first = load_split(train, item_ids)
-    if first.source == "none":
-        return None
-    return Interactions(load_users(users), (first, load_split(valid, item_ids), load_split(test, item_ids)))
+    train, valid, test = (load_split(path, item_ids) for path in paths)
+    return None if train.source == "none" else Interactions(load_users(users), (train, valid, test))
 
 
 def save_users(path: Path, user_ids: pl.Series) -> None:
@@ -230,7 +234,7 @@ def load_counts(path: str | Path, item_ids: pl.Series) -> Counts | None:
     """
     table = _read(path, _COUNTS)
     if not pl.Series("item_id", table["item_id"]).equals(item_ids.rename("item_id")):
-        raise InputError(f"{path}: has counts of other items than the prepared ones, run the interactions stage")
+        raise InputError(f"{path}: is of other items than the prepared ones, run the interactions stage")
     if _source(path, table) == "none":
         return None
     return Counts(table["train"].to_numpy(), table["total"].to_numpy())
@@ -242,7 +246,7 @@ def _metadata(source: Source, item_ids: pl.Series) -> dict[bytes, bytes]:
 
 def _digest(item_ids: pl.Series) -> bytes:
     """What distinguishes catalogues: a digest of all ids in their order."""
-    digest = hashlib.sha256(item_ids.str.len_bytes().to_numpy().astype("<i8"))
+    digest = hashlib.sha256(item_ids.str.len_bytes().to_numpy().astype("<i8").tobytes())
     for start in range(0, len(item_ids), _HASHED_IDS):
         digest.update("".join(item_ids[start : start + _HASHED_IDS].to_list()).encode())
     return digest.hexdigest().encode()
@@ -264,6 +268,7 @@ def _read(path: str | Path, schema: pa.Schema) -> pa.Table:
 
 def _source(path: str | Path, table: pa.Table) -> Source:
     found = (table.schema.metadata or {}).get(_SOURCE, b"").decode()
-    if found not in get_args(Source):
-        raise InputError(f"{path}: says nothing of its source, run the interactions stage")
-    return found  # type: ignore[return-value]
+    for source in _SOURCES:
+        if source == found:
+            return source
+    raise InputError(f"{path}: says nothing of its source, run the interactions stage")

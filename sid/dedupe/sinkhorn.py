@@ -1,0 +1,99 @@
+"""`sinkhorn`: colliding items move to free last-level codes by an entropic transport, as MiniOneRec does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from sid.arrays import Codes, Vectors, check_codes
+from sid.dedupe.costs import Costs, Doubles, QuantizerCosts, last_level, parents, slices
+from sid.dedupe.groups import Groups
+from sid.dedupe.matching import Integers
+from sid.params import Dedupe
+from sid.quantizers.base import Quantizer
+
+
+def resolve(codes: Codes, quantizer: Quantizer, vectors: Vectors, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
+    """The strategy as `strategies.STRATEGIES` has it: `sinkhorn` of codes (N, L), at the quantizer's costs."""
+    import torch
+
+    from sid.clustering import sinkhorn as entropic
+
+    def log_plan(square: Doubles) -> Doubles:
+        return entropic.sinkhorn(torch.from_numpy(square), wanted.sk_epsilon, wanted.sk_iters).numpy()
+
+    return sinkhorn(codes, QuantizerCosts(quantizer, vectors), log_plan), quantizer.code_sizes
+
+
+def sinkhorn(codes: Codes, costs: Costs, log_plan: Callable[[Doubles], Doubles]) -> Codes:
+    """Give the items of each group of equal codes last-level codes that are free, by an entropic transport.
+
+    MiniOneRec's scheme (rq/generate_indices.py) with three corrections: codes that others of the prefix hold count as
+    taken, every code has one place, and equal rows are separated, since the plan is rounded to a matching, its largest
+    entries first. A prefix with more items than codes keeps collisions. The number of different codes never falls.
+
+    MiniOneRec repeats its pass up to 20 times. Here once is enough: a group only keeps a collision once it has taken
+    every free code of its prefix, and none becomes free later, since a group that keeps a collision stays and the
+    groups after it find their own code alone.
+
+    Args:
+        codes: (N, L).
+        costs: squared distances, asked for colliding rows alone.
+        log_plan: the logarithm of the transport plan with even marginals for a square matrix of costs, which are
+            scaled to half their range, as `sid.clustering.sinkhorn.sinkhorn` gives it.
+
+    Returns:
+        (N, L) int32 new codes, which differ in the last level alone.
+    """
+    codes = check_codes(codes, costs.code_sizes, "codes").copy()
+    last = len(costs.code_sizes) - 1
+    size = costs.code_sizes[last]
+    keys = parents(codes, last)
+    families = Groups.of(keys)
+    groups = list(Groups.of_equal(codes).larger_than(1))
+    pieces = [rows[part] for rows in groups for part in slices(len(rows), size)]
+    found = last_level(costs, codes, pieces)
+    for rows, cost in tqdm(found, "dedupe", len(pieces), unit="group", disable=None):
+        own = int(codes[rows[0], last])
+        others = np.bincount(codes[families[keys[rows[0]]], last], minlength=size)
+        others[own] -= len(rows)
+        if len(free := np.flatnonzero(others == 0)):
+            codes[rows, last] = _separate(cost[:, free], free, own, cost[:, own], log_plan)
+    return codes
+
+
+def _separate(
+    cost: Doubles, free: Integers, own: int, stay: Doubles, log_plan: Callable[[Doubles], Doubles]
+) -> Integers:
+    """New codes (n,) for the items of one group, or of a piece of one that is too large to hold.
+
+    Args:
+        cost: (n, F) of the free codes.
+        free: (F,) free codes; the group's own is among them but where another piece of the group holds it.
+        own: the code of the group; items that find no place keep it.
+        stay: (n,) cost of the group's own code.
+    """
+    chosen = np.full(len(cost), own, np.int64)
+    leaving = np.arange(len(cost))
+    if len(cost) > len(free):
+        gain = np.where(free == own, np.inf, cost).min(axis=1) - stay
+        leaving = np.sort(np.argsort(gain, kind="stable")[: len(free)])
+    n = len(leaving)
+    nearest = np.unique(np.argsort(cost[leaving], axis=1, kind="stable")[:, :n])
+    distances = cost[leaving][:, nearest]
+    half = (distances.max() - distances.min()) / 2
+    # rows that are no item take the places that are left over
+    square = np.zeros((len(nearest), len(nearest)))
+    square[:n] = (distances - distances.min()) / (half if half > 0 else 1.0)
+    mass = log_plan(square)[:n]
+    order = np.argsort(-mass, axis=None, kind="stable")
+    seated, full = np.zeros(n, bool), np.zeros(len(nearest), bool)
+    for row, column in zip(*np.unravel_index(order, mass.shape), strict=True):
+        if not seated[row] and not full[column]:
+            seated[row] = full[column] = True
+            chosen[leaving[row]] = free[nearest[column]]
+            if seated.all():
+                break
+    return chosen
