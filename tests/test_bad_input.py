@@ -224,7 +224,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("alias to itself", "train", replace("num_emb_list:", "num_emb_list: &a [*a]\n  x:"), "params.yaml: "),
     ("slack without bound", "train", key("index__slack", 10**20), "index.slack is 100000000000000000000: must be less"),
     ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: must have a place for each"),
-    ("empty .inter", "export", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
+    ("empty .inter", "interactions", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
     ("prompts are a folder", "export", key("export__prompts", "prompts"), "prompts: Is a directory"),
     ("format in a prompt", "export", lambda p: prompt(p, '"{history:>9999999999}"'), "has a placeholder with a format"),
     ("missing items", "prepare", key("prepare__items", "no.json"), "no.json: no such file"),
