@@ -13,7 +13,7 @@ from stages.run import Stage, run
 def main(stage: Stage) -> str:
     """Sids, items and interactions -> folder, report, metrics."""
     sids, items = SemanticIds.load(stage.input("sids")), load_items(stage.input("items"))
-    interactions = load_interactions(list(map(stage.input, SPLITS)), stage.input("users"), items["item_id"])
+    interactions = load_interactions(list(map(stage.input, SPLITS)), stage.input("users"), sids.item_ids)
     folder = stage.output("folder")
     folder.mkdir()
     figures = write_all(folder, sids, items, interactions, stage.params.export)

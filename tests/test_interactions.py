@@ -306,7 +306,7 @@ def test_bad_times_are_refused_with_their_row(tmp_path: Path, times: list[Any], 
         (
             "log.csv",
             "user_id,item_id,timestamp,user_id\nu,a,1,v\n",
-            "column user_id stands more than once in the header",
+            "column user_id is more than once in the header",
         ),
         ("log.csv", "user_id,item_id,timestamp\n,,\n\n", "has no rows"),
         ("log.jsonl", '{"user_id": "u", "item_id": "a"}\n', "no row has timestamp, must have user_id"),
@@ -335,7 +335,7 @@ def test_a_byte_order_mark_and_empty_lines_are_no_matter(tmp_path: Path, name: s
     [
         ("log.csv", "user_id,time\n", "no column item_id, timestamp; its columns are user_id, time"),
         ("log.csv", "", "can't be read as csv"),
-        ("log.csv", "user_id,item_id,timestamp,item_id\n", "column item_id stands more than once"),
+        ("log.csv", "user_id,item_id,timestamp,item_id\n", "column item_id is more than once"),
         ("log.jsonl", '\n{"user_id": 1, "item_id": 2}\n', "line 2 has no timestamp, must have user_id, item_id"),
         ("log.jsonl", "\n", "has no rows"),
         ("log.parquet", "PAR1", "can't be read as parquet"),

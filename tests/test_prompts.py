@@ -62,7 +62,7 @@ def first(prompts: dict[str, Any], task: str = "sid_history_to_sid") -> dict[str
     ("change", "said"),
     [
         (lambda p: p.pop("title_to_sid"), "title_to_sid is missing, a prompt file must have history and every task"),
-        (lambda p: p.update(sequence=[]), "sequence is no task, must be one of history, sid_history_to_sid"),
+        (lambda p: p.update(sequence=[]), "sequence isn't a task, must be one of history, sid_history_to_sid"),
         (lambda p: p.update(title_to_sid=[]), "title_to_sid is [], must be a list"),
         (lambda p: p["title_to_sid"].append("x"), "title_to_sid[3] is 'x', must be a mapping"),
         (lambda p: first(p).pop("input"), "sid_history_to_sid[0] has no input, must have one"),

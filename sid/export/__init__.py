@@ -1,4 +1,4 @@
-"""Files that trainers read, one module a family of readers; `write_all` makes them all."""
+"""Files that trainers read, one module for each format; `write_all` makes them all."""
 
 from sid.export.write import write_all
 

@@ -1,4 +1,4 @@
-"""The table of export formats: a new one is a module of its name beside this, and a line here."""
+"""The table of export formats: a new one is a module of that name beside this one, and a line here."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def _warnings(source: Source) -> list[str]:
             "out, or use another dedupe.strategy than append_colliding"
         )
     if source.sharing:
-        return [f"{source.sharing:,} items share a Semantic ID: GRID can't tell them apart"]
+        return [f"{source.sharing:,} items share a Semantic ID: GRID can't distinguish them"]
     return []
 
 

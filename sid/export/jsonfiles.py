@@ -1,4 +1,4 @@
-"""JSON written as a stream: a line per entry, so that files of any size need little memory and diff well."""
+"""JSON written as a stream: one line for each entry, so that files of any size need little memory and diff well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class JsonLines:
-    """A file of one JSON object a line, or of a JSON list with one object a line.
+    """A file with one JSON object on each line, or a JSON list with one object on each line.
 
     Args:
         brackets: '' for lines alone, '[]' for a list.
@@ -42,7 +42,7 @@ class JsonLines:
 
 
 class RecordFiles:
-    """Records of a format as JSON, a file a split; splits without a record have none.
+    """Records of a format as JSON, one file for each split; splits without a record have none.
 
     Args:
         view: what of a record the format's reader is given; the same keys for every record.
@@ -72,12 +72,12 @@ class RecordFiles:
 
 
 def write_list(path: Path, entries: Iterable[Any]) -> int:
-    """Write a JSON list with one entry a line; returns how many."""
+    """Write a JSON list with one entry on each line; returns how many."""
     return _write(path, "[]", (dumps(entry) for entry in entries))
 
 
 def write_object(path: Path, entries: Iterable[tuple[str, Any]]) -> int:
-    """Write a JSON object with one key a line; keys must differ. Returns how many."""
+    """Write a JSON object with one key on each line; keys must differ. Returns how many."""
     return _write(path, "{}", (f"{dumps(key)}: {dumps(value)}" for key, value in entries))
 
 

@@ -22,7 +22,7 @@ def own_integers(item_ids: pl.Series) -> NDArray[np.int64] | None:
 
 
 def numbers(folder: Path, source: Source) -> list[int]:
-    """(N,): every item's integer; writes `id_map.json`, row number -> id, if the ids are no integers."""
+    """(N,): every item's integer; writes `id_map.json`, row number -> id, if the ids aren't integers."""
     own = own_integers(source.sids.item_ids)
     if own is not None:
         found: list[int] = own.tolist()

@@ -1,4 +1,4 @@
-"""Prompt files: how the records of each task are worded. No wording stands in code."""
+"""Prompt files: how the records of each task are worded. No wording is in the code."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class Prompts:
 
         Raises:
             InputError: missing or broken file, unknown or missing task, a wording without a part it must have, a
-                placeholder that the task doesn't have, an answer that stands in the question or is missing from
+                placeholder that the task doesn't have, an answer that is in the question or is missing from
                 the output. All problems are named at once.
         """
         raw = read_yaml(path)
         known = (_HISTORY, *TASKS)
-        problems = [f"{path}: {key} is no task, must be one of {', '.join(known)}" for key in raw if key not in known]
+        problems = [f"{path}: {key} isn't a task, must be one of {', '.join(known)}" for key in raw if key not in known]
         problems += [
             f"{path}: {name} is missing, a prompt file must have {_HISTORY} and every task"
             for name in known
@@ -109,7 +109,7 @@ class Prompts:
                 yield wordings[pick]
 
     def history_writer(self, history_of: str) -> Callable[[Iterable[str]], str]:
-        """A function from a history's `sid` or `title` texts, oldest first, to what {history} stands for."""
+        """A function from a history's `sid` or `title` texts, oldest first, to the text that replaces {history}."""
         pieces = [""]
         for literal, name, _, _ in string.Formatter().parse(self.history[history_of]):
             pieces[-1] += literal

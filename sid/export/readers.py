@@ -6,7 +6,7 @@ LEVELS_READ = 3
 
 
 def warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
-    """What is lost on the way to which reader, one line each; none for three levels and an item each.
+    """What each reader loses, one line each; nothing is lost of three levels with one item for each Semantic ID.
 
     Args:
         levels: of the longest Semantic ID.
@@ -14,13 +14,13 @@ def warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
         sharing: items whose Semantic ID is another's too.
 
     MiniOneRec joins the first three tokens in three of its five fine-tuning tasks (its data.py); GRID reads a
-    rectangular tensor; a decoder without a trie can't tell where an uneven Semantic ID ends.
+    rectangular tensor; a decoder without a trie can't know where an uneven Semantic ID ends.
     """
     found = minionerec_warnings(levels, uneven, sharing)
     if uneven:
         found.append(
             "Semantic IDs are of uneven length: GRID reads a rectangular tensor and can't hold them, and a decoder "
-            "without a trie can't tell where one ends"
+            "without a trie can't know where one ends"
         )
     return found
 
@@ -31,7 +31,7 @@ def minionerec_warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
     if levels > LEVELS_READ:
         found.append(
             f"Semantic IDs have up to {levels} tokens: MiniOneRec reads the first {LEVELS_READ} in three of its five "
-            "fine-tuning tasks and cuts off the rest, where items are told apart"
+            "fine-tuning tasks and cuts off the rest, which distinguishes items"
         )
     if levels < LEVELS_READ or (levels == LEVELS_READ and uneven):
         found.append(

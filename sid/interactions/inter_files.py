@@ -147,7 +147,7 @@ def _rows(path: Path, row_of: dict[str, int]) -> Iterator[tuple[int, str, list[s
 
 
 def _is_header(fields: list[str], row_of: dict[str, int]) -> bool:
-    """Whether a first line names columns: with RecBole's types, or in words without digits that are no ids."""
+    """Whether a first line names columns: with RecBole's types, or in words without digits that aren't ids."""
     if any(_TYPED.fullmatch(field) for field in fields):
         return True
     return all(

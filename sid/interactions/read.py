@@ -30,7 +30,7 @@ def read_interactions(path: Path | None, item_ids: pl.Series, wanted: Wanted) ->
     Raises:
         InputError: nothing there, broken files, no or several files for a split, unknown items, no interaction with a
             history in any split, or a table that `temporal` cuts at its earliest moment. That train alone has no
-            target is no error but a warning: splits may serve to test.
+            target is a warning, not an error: the splits may be for testing only.
     """
     if path is None:
         nothing = Split.empty("none")
@@ -52,7 +52,7 @@ def check_interactions(path: Path) -> None:
     """Refuse by headers alone what `read_interactions` would refuse after long work.
 
     Raises:
-        InputError: nothing there, no or several files for a split, a first line that is no header, unknown kind of
+        InputError: nothing there, no or several files for a split, a first line that isn't a header, unknown kind of
             table, a missing column.
     """
     if _is_folder(path):

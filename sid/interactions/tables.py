@@ -1,4 +1,4 @@
-"""A table of interactions: CSV, JSONL or Parquet with a row for each time that a user took an item."""
+"""A table of interactions: CSV, JSONL or Parquet with one row for each time that a user took an item."""
 
 from __future__ import annotations
 
@@ -22,28 +22,23 @@ _MUST = "must be a finite number, or ISO 8601 text like 2026-01-31 or 2026-01-31
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """Read the columns user_id, item_id and timestamp; others are not looked at.
+    """Read the columns user_id, item_id and timestamp; others are ignored.
 
     Returns:
-        One row an interaction, in file order: user_id and item_id as text, timestamp as Int64 or Float64 that rise
-        with time. Dates and times become microseconds (of a datetime column, its own unit); those without a time
+        One row for each interaction, in file order: user_id and item_id as text, timestamp as Int64 or Float64 that
+        rise with time. Dates and times become microseconds (of a datetime column, its own unit); those without a time
         zone count as UTC.
 
     Raises:
-        InputError: missing, broken or empty file, unknown kind, a missing column, one that stands twice or has
-            another type, a row without an id or with a timestamp that is missing, NaN, infinite or no time. Rows count
-            from 0; rows of a CSV file that are wholly empty are left out and not counted.
+        InputError: missing, broken or empty file, unknown kind, a missing column, one that is there twice or has
+            another type, a row without an id or with a timestamp that is missing, NaN, infinite or not a time. Rows
+            count from 0; rows of a CSV file that are wholly empty are left out and not counted.
     """
-    frame = _read(path, COLUMNS)
+    frame = _read(path)
     if frame.is_empty():
         raise InputError(f"{path}: {_NO_ROWS}")
     ids = [_ids(frame[name], path) for name in COLUMNS[:2]]
     return pl.DataFrame([*ids, _times(frame["timestamp"], path)])
-
-
-def read_item_ids(path: Path) -> pl.Series:
-    """The column item_id alone, as text, in file order; refuses what `read_table` refuses in it."""
-    return _ids(_read(path, COLUMNS[1:2])["item_id"], path)
 
 
 def check_columns(path: Path) -> None:
@@ -56,45 +51,45 @@ def check_columns(path: Path) -> None:
             return
         raise InputError(f"{path}: {_NO_ROWS}")
     try:
-        _scan(path, COLUMNS)
+        _scan(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _broken(path, error) from None
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
+def _read(path: Path) -> pl.DataFrame:
     try:
-        frame = _scan(path, columns)
-        table = frame.select(columns).collect()
+        frame = _scan(path)
+        table = frame.select(COLUMNS).collect()
         if path.suffix == ".csv" and any(column.null_count() for column in table):
             filled = pl.any_horizontal(pl.all().fill_null("").str.strip_chars() != "")
-            table = frame.filter(filled).select(columns).collect()
+            table = frame.filter(filled).select(COLUMNS).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _broken(path, error) from None
-    # lines of JSON have no header: what none of them has is no column
-    absent = [name for name in columns if len(table) and table[name].null_count() == len(table)]
+    # lines of JSON have no header: a column that none of them has is missing
+    absent = [name for name in COLUMNS if len(table) and table[name].null_count() == len(table)]
     if absent and path.suffix == ".jsonl":
-        raise InputError(f"{path}: no row has {', '.join(absent)}, must have {', '.join(columns)}")
+        raise InputError(f"{path}: no row has {', '.join(absent)}, must have {', '.join(COLUMNS)}")
     return table
 
 
-def _scan(path: Path, columns: tuple[str, ...]) -> pl.LazyFrame:
+def _scan(path: Path) -> pl.LazyFrame:
     """The table unread, its columns checked as far as a header names them."""
     if path.suffix == ".csv":
         frame = pl.scan_csv(path, infer_schema=False)
     elif path.suffix == ".jsonl":
-        frame = pl.scan_ndjson(_without_mark(path), schema=dict.fromkeys(columns, pl.String))
+        frame = pl.scan_ndjson(_without_mark(path), schema=dict.fromkeys(COLUMNS, pl.String))
     elif path.suffix == ".parquet":
         frame = pl.scan_parquet(path)
     else:
         raise InputError(f"{path}: unknown kind of file {path.suffix!r}; must be {', '.join(SUFFIXES)}")
     found = frame.collect_schema().names()
-    missing = [name for name in columns if name not in found]
+    missing = [name for name in COLUMNS if name not in found]
     if missing:
         raise InputError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(found)}")
-    # polars' names for what stands again in the header of a CSV file
-    twice = [name for name in columns if any(re.fullmatch(rf"{name}_duplicated_\d+", other) for other in found)]
+    # polars' names for what is in the header of a CSV file again
+    twice = [name for name in COLUMNS if any(re.fullmatch(rf"{name}_duplicated_\d+", other) for other in found)]
     if twice:
-        raise InputError(f"{path}: column {', '.join(twice)} stands more than once in the header, must stand once")
+        raise InputError(f"{path}: column {', '.join(twice)} is more than once in the header, must be there once")
     return frame
 
 
