@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sid.dedupe.strategies import STRATEGIES
 from sid.files import read_yaml
 from sid.quantizers.methods import CONFIGS
 from stages import pipeline
@@ -43,8 +44,11 @@ KNOW_CODES_NOT_METHODS = ("sid.ids", "sid.export", "sid.decoding", "sid.interact
 PLUMBING = {"sid.errors", "sid.params", "stages.run", "stages.snapshot", "stages.watch", "stages.pipeline"}
 
 # Tables of modules of which params.yaml names one: a new line makes nothing stale, and the others don't matter.
-TABLES: dict[str, tuple[str, list[str]]] = {"sid.quantizers.methods": ("quant.method", list(CONFIGS))}
-TABLE_USERS = {"train": "sid.quantizers.methods"}
+TABLES: dict[str, tuple[str, list[str]]] = {
+    "sid.quantizers.methods": ("quant.method", list(CONFIGS)),
+    "sid.dedupe.strategies": ("dedupe.strategy", list(STRATEGIES)),
+}
+TABLE_USERS = {"train": "sid.quantizers.methods", "dedupe": "sid.dedupe.strategies"}
 
 
 def package_of(module: str) -> str:

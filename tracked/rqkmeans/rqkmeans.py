@@ -1,1 +1,0 @@
-../../sid/quantizers/rqkmeans.py
