@@ -16,11 +16,12 @@ from sid.arrays import ArrayRows
 from sid.clustering import balanced as balanced_module
 from sid.clustering import distances
 from sid.clustering import kmeans as kmeans_module
+from sid.clustering import prices as prices_module
 from sid.clustering.balanced import balanced_assign, balanced_kmeans, share_out, size_bounds
 from sid.clustering.distances import all_distances
 from sid.clustering.kmeans import kmeans, nearest, squared_distances
 from sid.clustering.points import Points, sub_seed
-from sid.clustering.transport import HeldScores
+from sid.clustering.scores import HeldScores
 from sid.errors import InputError
 from tests.conftest import ROOT
 
@@ -356,6 +357,7 @@ def test_prices_are_found_on_other_rows_than_the_start(monkeypatch: pytest.Monke
         return drawn[-1]
 
     monkeypatch.setattr(balanced_module, "draw_rows", remember)
+    monkeypatch.setattr(prices_module, "draw_rows", remember)
     balanced_kmeans(mixture(2000), 4, max_iters=2)
     start, prices = drawn
     assert len(start) == len(prices) == 512

@@ -9,35 +9,24 @@ whole transport problem to OR-tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import threshold
 
-from sid.clustering.distances import add_rows, check_pair, move_rows, row_argmax
+from sid.clustering.distances import add_rows, check_pair, move_rows
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.points import Centred, Points, centred, draw_rows, sub_seed, work_chunks
-from sid.clustering.transport import Problem, Scores, TableScores, flow_assign, settle
+from sid.clustering.prices import COLD, COOL, SAMPLE, WARM, choices, cooled, from_none, newton, sampled, spread_of
+from sid.clustering.scores import Problem, Scores, TableScores
+from sid.clustering.transport import flow_assign, settle
 from sid.errors import InputError
 
 __all__ = ["balanced_assign", "balanced_kmeans", "share_out", "size_bounds"]
 
 Solver = Literal["scalable", "exact"]
-
-_SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
-# Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
-# from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
-_HOT, _WARM, _COOL, _COLD = 1.0, 0.15, 0.02, 0.003
-_FALL = 0.3
-_STEPS = 8  # most Newton steps at a temperature
-_CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
-_REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
-# A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
-_FAINT, _FAINT_SHARE = -70.0, 1e-12
-_RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
 def size_bounds(n: int, k: int, slack: int = 1) -> tuple[int, int]:
@@ -101,8 +90,8 @@ def balanced_kmeans(
         raise InputError(f"max_iters is {max_iters}; it must be at least 1")
     generator = torch.Generator().manual_seed(sub_seed(seed, 0))
     start = points
-    if len(points) > _SAMPLE * k:
-        start = Points(points.take(draw_rows(len(points), _SAMPLE * k, generator)))
+    if len(points) > SAMPLE * k:
+        start = Points(points.take(draw_rows(len(points), SAMPLE * k, generator)))
     table = kmeans(start, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
     rows = centred(points, budget_mib)
     problem = Problem(TableScores(rows, table - rows.shift), lo, hi, budget_mib)
@@ -176,16 +165,14 @@ def share_out(
     problem = Problem(scores, size_min, size_max, budget_mib)
     if solver == "exact":
         return flow_assign(problem)
-    sample = _sample(problem, torch.Generator().manual_seed(seed))
-    spread = _spread(sample)
-    prices = torch.zeros(k, dtype=torch.float64, device=scores.device)
-    for share in _falling(_HOT, _COOL):
-        prices = _newton(sample, prices, share * spread, _CLOSE)
-    prices = _cooled(problem, prices, spread)
+    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    spread = spread_of(sample)
+    prices = from_none(sample, spread)
+    prices = cooled(problem, prices, spread)
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
-    for part, code in _choices(problem, prices):
+    for part, code in choices(problem, prices):
         labels[part] = code
-    return settle(problem, labels, prices, _COLD * spread / 8)
+    return settle(problem, labels, prices, COLD * spread / 8)
 
 
 def _check_solver(solver: str) -> None:
@@ -205,21 +192,21 @@ def _iterations(
     labels = torch.full((problem.size,), -1, device=table.device)
     sums = torch.zeros(table.shape, dtype=torch.float64, device=table.device)
     total = rows.squares.sum(dtype=torch.float64)
-    sample = _sample(problem, torch.Generator().manual_seed(seed))
-    spread = _spread(sample)
+    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    spread = spread_of(sample)
     prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
     history: list[float] = []
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
-        share = _WARM * (_COOL / _WARM) ** (iteration / max(1, max_iters - 2))
-        prices = _newton(sample, prices, share * spread, _CLOSE)
+        share = WARM * (COOL / WARM) ** (iteration / max(1, max_iters - 2))
+        prices = newton(sample, prices, share * spread)
         if last:
-            prices = _cooled(problem, prices, spread)
-        for part, code in _choices(problem, prices):
+            prices = cooled(problem, prices, spread)
+        for part, code in choices(problem, prices):
             move_rows(sums, rows.part(part), labels[part], code)
             labels[part] = code
         if last:
-            labels = settle(problem, labels, prices, _COLD * spread / 8)
+            labels = settle(problem, labels, prices, COLD * spread / 8)
             sums = _sums(rows, labels, len(table))
         table, inertia = _means(sums, labels, table, total)
         problem, sample = _with_table(problem, table), _with_table(sample, table)
@@ -247,24 +234,6 @@ def _sums(rows: Centred, labels: Tensor, k: int) -> Tensor:
     for part in work_chunks(len(labels), max(k, rows.dim), labels.device):
         add_rows(sums, labels[part], rows.part(part).double())
     return sums
-
-
-def _sample(problem: Problem, generator: torch.Generator) -> Problem:
-    """The problem on some rows, its bounds scaled down alike; the problem itself where it is small."""
-    count = _SAMPLE * problem.clusters
-    if problem.size <= 2 * count:
-        return problem
-    index = draw_rows(problem.size, count, generator).to(problem.scores.device)
-    share = count / problem.size
-    return Problem(problem.scores.subset(index), problem.lo * share, problem.hi * share, problem.budget_mib)
-
-
-def _spread(problem: Problem) -> float:
-    """How far the mean distance of a row lies above its least: the median over the rows, which no outlier moves."""
-    gaps = torch.cat([2 * (part.amax(1) - part.mean(1)) for part in _parts(problem)])
-    gaps.clamp_(min=0)  # the mean of equal values may round above them
-    middle = float(gaps.median())
-    return middle or float(gaps.mean()) or 1.0
 
 
 def _exact_iterations(
@@ -298,123 +267,3 @@ def _means(sums: Tensor, labels: Tensor, table: Tensor, total: Tensor) -> tuple[
     exact = table.double()
     inertia = total - 2 * (exact * sums).sum() + (counts * exact.square().sum(1)).sum()
     return table, max(0.0, float(inertia))
-
-
-def _falling(hot: float, cold: float) -> Iterator[float]:
-    """Temperatures from hot to cold, each `_FALL` of the one before."""
-    while hot > cold:
-        yield hot
-        hot *= _FALL
-    yield cold
-
-
-def _cooled(problem: Problem, prices: Tensor, spread: float) -> Tensor:
-    """Prices of all rows at the last temperature, from those of a sample at a warmer one."""
-    for share in _falling(_COOL * _FALL, _COLD):
-        prices = _newton(problem, prices, share * spread, _LAST_CLOSE)
-    return prices
-
-
-def _newton(problem: Problem, prices: Tensor, heat: float, close: float) -> Tensor:
-    """Prices, (K,) float64, near the maximum of the entropic dual at one temperature.
-
-    At temperature h each row is shared out by softmax(-(distance + price) / h), and a cluster of price p asks for
-    lo + (hi - lo) / (1 + exp(-p / h)) rows: full where its price is positive, at its least where it is negative, as
-    the optimum wants it. Supply less demand is the gradient of a concave function. Its second derivative couples
-    the clusters, so that a step moves the prices of whole regions, where Sinkhorn's sweeps take thousands; damping
-    (Levenberg-Marquardt) grows where a step would lower the dual.
-    """
-    prices = _levelled(problem, prices, heat)
-    held = list(_parts(problem)) if 4 * problem.size * problem.clusters <= problem.budget_mib << 19 else None
-    dual = _evaluate(problem, held, prices, heat)
-    ridge = _RIDGE
-    for _ in range(_STEPS):
-        if float(dual.gradient.abs().sum()) <= 2 * close * problem.size:
-            break
-        factor, failed = torch.linalg.cholesky_ex(dual.curvature + torch.diag(_damping(dual, ridge)))
-        if failed:
-            ridge *= 30
-            continue
-        step = torch.cholesky_solve(dual.gradient[:, None], factor).flatten()  # in temperatures
-        trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
-        trial = _levelled(problem, trial, heat)
-        ahead = _evaluate(problem, held, trial, heat)
-        if ahead.value >= dual.value:
-            prices, dual, ridge = trial, ahead, ridge / 10
-        else:
-            ridge *= 30
-    return prices
-
-
-@dataclass(frozen=True)
-class _Dual:
-    """The entropic dual at some prices, in units of the temperature."""
-
-    value: float
-    supply: Tensor  # (K,) soft sizes
-    gradient: Tensor  # (K,) supply less demand
-    curvature: Tensor  # (K, K), positive semidefinite
-
-
-def _damping(dual: _Dual, ridge: float) -> Tensor:
-    """(K,) what is added to the curvature's diagonal: a share of the supply, and more where a cluster is starved.
-
-    There the supply grows e-fold a temperature and a Newton step is far too long. With the logarithmic mean of
-    supply s and demand t in place of s, a cluster alone takes Sinkhorn's step, log(s / t), which meets t at once.
-    """
-    supply = dual.supply.clamp(min=1e-30)
-    demand = (dual.supply - dual.gradient).clamp(min=1e-30)
-    starved = demand > supply * (1 + 1e-6)
-    mean = (demand - supply) / torch.log(demand / supply)
-    return ridge * torch.maximum(supply, demand) + torch.where(starved, mean - supply, 0.0)
-
-
-def _parts(problem: Problem) -> Iterator[Tensor]:
-    """The scores (n, K) of one chunk of rows after the other."""
-    for part in problem.chunks(problem.size):
-        yield problem.scores.part(part)
-
-
-def _evaluate(problem: Problem, held: list[Tensor] | None, prices: Tensor, heat: float) -> _Dual:
-    """One pass over the rows: sums of their shares p, of p p^T, and of the least soft cost."""
-    k, device = problem.clusters, prices.device
-    supply = torch.zeros(k, dtype=torch.float64, device=device)
-    shared = torch.zeros(k, k, dtype=torch.float64, device=device)
-    value = torch.zeros((), dtype=torch.float64, device=device)
-    scaled, spare = prices / heat, problem.hi - problem.lo
-    offset = scaled.float()
-    for part in held or _parts(problem):
-        values = (part * (2 / heat)).sub_(offset)  # (n, K)
-        top = values.amax(1, keepdim=True)
-        shares = values.sub_(top).clamp_(min=_FAINT).exp_()
-        weights = shares.sum(1, keepdim=True)
-        value -= (top.double() + weights.double().log()).sum()
-        shares = shares.div_(weights)
-        supply += shares.sum(0)
-        shares = threshold(shares, _FAINT_SHARE, 0.0, inplace=True)
-        shared += torch.mm(shares.t(), shares)
-    full = torch.sigmoid(scaled)
-    value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
-    curvature = torch.diag(supply + spare * full * (1 - full)) - shared
-    return _Dual(float(value), supply, supply - problem.lo - spare * full, curvature)
-
-
-def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
-    """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
-    low = -float(prices.abs().max()) - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
-    width = -2 * low
-    grid = torch.arange(65, dtype=torch.float64, device=prices.device)
-    for _ in range(5):
-        width /= 64
-        shifts = low + width * grid
-        open_ = torch.sigmoid((prices + shifts[:, None]) / heat).sum(1)  # (65,), rising
-        short = len(prices) * problem.lo + (problem.hi - problem.lo) * open_ < problem.size
-        low += width * max(0, int(short.sum()) - 1)
-    return prices + low
-
-
-def _choices(problem: Problem, prices: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The (n,) clusters of least distance plus price, for one chunk of rows after the other."""
-    offset = prices.float() / 2
-    for part in problem.chunks(problem.size):
-        yield part, row_argmax(problem.scores.part(part, offset))

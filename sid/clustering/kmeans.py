@@ -125,7 +125,7 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
 def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """`count` rows drawn by their distance to those before, at first to the mean; how many rows are nearest to each.
 
-    The mean itself is no candidate: on the residuals of a level it would take a crowd of rows that differ in all
+    The mean itself isn't a candidate: on the residuals of a level it would take a crowd of rows that differ in all
     directions, and one code in their middle separates few of them.
     """
     tables: list[Tensor] = []

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sid.arrays import Codes, Vectors, check_codes, chunks
 from sid.clustering.balanced import share_out, size_bounds
-from sid.clustering.transport import HeldScores, Scores
+from sid.clustering.scores import HeldScores, Scores
 from sid.params import Index
 from sid.quantizers.base import Quantizer
 
@@ -112,7 +112,7 @@ class CostScores:
     @property
     def width(self) -> int:
         """Float32 values a row beside its scores: the row, and the costs in float64."""
-        return 2 * self.vectors.shape[1] + 4 * self.clusters
+        return 2 * int(self.vectors.shape[1]) + 4 * self.clusters
 
     @property
     def device(self) -> torch.device:

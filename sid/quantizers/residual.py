@@ -1,6 +1,6 @@
 """Residual coding, level after level, and ResidualQuantizer: codebooks in the (centred, scaled) input space.
 
-`cascade` is the one loop over the levels; whoever codes, fits or trains says how a level chooses its codes.
+`cascade` is the one loop over the levels; what codes, fits or trains says how a level chooses its codes.
 """
 
 from __future__ import annotations

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sid.arrays import chunks
 from sid.clustering.kmeans import kmeans
 from sid.errors import InputError
 from sid.measure import metrics
 from sid.quantizers.residual import cascade, subtract
 from sid.quantizers.training.config import TrainingConfig
 from sid.quantizers.training.network import Autoencoder
-from sid.quantizers.training.rows import BLOCK_BYTES, TrainingRows
+from sid.quantizers.training.rows import TrainingRows
 from sid.quantizers.training.states import Checkpoints
 
 _INIT_ROWS = 1 << 18  # codebooks start from all rows, or from so many
@@ -224,9 +223,8 @@ def _latents(model: Autoencoder, rows: TrainingRows, limit: int, generator: torc
     """The latents of all rows, or of `limit` drawn at random, (n, e_dim) float32 that may be overwritten."""
     count = min(limit, len(rows))
     index = torch.randperm(len(rows), generator=generator)[:count].sort().values
-    batches = [index[part] for part in chunks(count, 4 * rows.dim, BLOCK_BYTES)]
     with _evaluating(model):
-        return torch.cat([model.encoder(batch) for batch in rows.batches(batches)])
+        return torch.cat([model.encoder(block) for block in rows.blocks(index)])
 
 
 @contextlib.contextmanager

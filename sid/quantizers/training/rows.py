@@ -12,7 +12,7 @@ from sid.clustering.points import Points
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import Residuals
 
-BLOCK_BYTES = 8 << 20  # of the rows that go through a network at once where no gradient is wanted
+_BLOCK_BYTES = 8 << 20  # of the rows that go through a network at once where no gradient is wanted
 
 
 class TrainingRows:
@@ -53,7 +53,8 @@ class TrainingRows:
                     waiting = reader.submit(self.take, following)
                 yield rows
 
-    def blocks(self) -> Iterator[Tensor]:
-        """All rows in their order, some thousands at a time."""
-        for part in chunks(len(self), 4 * self.dim, BLOCK_BYTES):
-            yield self._points.part(part)
+    def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
+        """All rows in their order, or those of (n,) row numbers, some thousands at a time."""
+        count = len(self) if index is None else len(index)
+        for part in chunks(count, 4 * self.dim, _BLOCK_BYTES):
+            yield self._points.part(part) if index is None else self.take(index[part])
