@@ -88,7 +88,7 @@ def section() -> str:
     """All runs as Markdown."""
     lines = [
         f"## Dedupe, codebooks {K} x {LEVELS}, {DIM} dimensions, a fifth of the items in collision\n",
-        "| strategy | items a SID may have | items | of them equal | colliding before | after | moved | time | per item "
+        "| strategy | items a SID | items | of them equal | colliding before | after | moved | time | per item "
         "| peak memory |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
