@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.child import child
 from bench.contenders import peak_mib
-from sid.arrays import row_chunks
+from sid.arrays import chunks
 from sid.dedupe.groups import in_groups_above
 from sid.dedupe.strategies import resolve
 from sid.params import Dedupe
@@ -50,7 +50,7 @@ def catalogue(rows: int, equal: int) -> tuple[np.ndarray, np.ndarray, list[np.nd
     latents += 0.05 * generator.standard_normal(latents.shape, dtype=np.float32)
     latents[generator.permutation(rows)[:equal]] = 0
     codes = np.empty((rows, LEVELS), np.int32)
-    for part in row_chunks(rows):
+    for part in chunks(rows, 8 * K):
         left = latents[part].copy()
         for level, book in enumerate(books):
             codes[part, level] = ((book**2).sum(axis=1) - 2 * left @ book.T).argmin(axis=1)

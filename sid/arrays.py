@@ -1,9 +1,11 @@
-"""Codes (N, L) and vectors (N, D): the arrays that everything else passes around, and their checks."""
+"""Codes (N, L), vectors (N, D), and the two ways to go through more rows than memory holds: `Rows` and `chunks`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +25,73 @@ MAX_LEVELS = 26
 NO_TOKEN = -1
 """The code that means 'no token here' in the last column of uneven Semantic IDs."""
 
-_CHUNK_ROWS = 65536
+CHUNK_BYTES = 64 << 20
+"""What one chunk takes where nothing says otherwise."""
+
+_BLOCK_ROWS = 16  # whole blocks of the matrix products' kernels, and the least that a chunk has
 
 
-def row_chunks(count: int) -> Iterator[slice]:
-    """Slices that cut `count` rows into pieces, for work whose memory must not grow with their number."""
-    for start in range(0, count, _CHUNK_ROWS):
-        yield slice(start, min(start + _CHUNK_ROWS, count))
+def chunks(count: int, row_bytes: int, budget_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Slices that cut `count` rows into pieces that fit a budget: the one rule of chunking.
+
+    Args:
+        count: rows in all, 0 or more.
+        row_bytes: what a row takes of the budget in the caller's work, copies and results included, 1 or more.
+        budget_bytes: what a piece may take. A piece has 16 rows at the least, and a multiple of 16 but for the last.
+    """
+    step = max(_BLOCK_ROWS, budget_bytes // row_bytes // _BLOCK_ROWS * _BLOCK_ROWS)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+class Rows(Protocol):
+    """Vectors (N, D) that need not fit in memory; the same rows come out equal to the bit however they are read."""
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        ...
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def part(self, start: int, stop: int) -> Vectors:
+        """(stop - start, D) float32, 0 <= start <= stop <= N; may be a view that must not be written to."""
+        ...
+
+    def take(self, index: NDArray[np.int64]) -> Vectors:
+        """(n, D) float32: the rows of these (n,) numbers, a copy."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayRows:
+    """The `Rows` of an array or a memory map (N, D) float32, which is neither copied whole nor written to."""
+
+    vectors: Vectors
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return int(self.vectors.shape[1])
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.vectors)
+
+    def part(self, start: int, stop: int) -> Vectors:
+        """(stop - start, D): a view."""
+        return self.vectors[start:stop]
+
+    def take(self, index: NDArray[np.int64]) -> Vectors:
+        """(n, D): a copy."""
+        return np.asarray(self.vectors[index])
 
 
 def code_lists(codes: Codes) -> Iterator[list[int]]:
     """The rows of (N, L) codes as plain lists, made a piece at a time."""
-    for part in row_chunks(len(codes)):
+    for part in chunks(len(codes), 64 * max(1, codes.shape[1])):  # a number in a list takes eight times its four bytes
         yield from codes[part].tolist()
 
 

@@ -67,7 +67,7 @@ class Index(Section):
     """`index`: how the catalogue gets its raw codes."""
 
     assignment: Literal["auto", "nearest", "balanced"]
-    slack: Slack
+    slack: Slack | None
 
 
 class Dedupe(Section):

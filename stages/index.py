@@ -11,18 +11,11 @@ from stages.run import Stage, run
 
 def main(stage: Stage) -> str:
     """Vectors, quantizer -> codes, report."""
-    from sid.quantizers.assignment import balanced_codes, nearest_codes  # loads torch
+    from sid.quantizers.assignment import assign  # loads torch
 
     vectors, wanted = load_vectors(stage.input("vectors")), stage.params.index
-    device = methods.resolve_device(stage.params.quant.device)
-    quantizer = methods.load(stage.input("quantizer"), device)
-    assignment = wanted.assignment
-    if assignment == "auto":
-        assignment = "balanced" if methods.METHODS[quantizer.method].balanced else "nearest"
-    if assignment == "balanced":
-        codes = balanced_codes(quantizer, vectors, wanted.slack, device)
-    else:
-        codes = nearest_codes(quantizer, vectors)
+    quantizer = methods.load(stage.input("quantizer"), stage.params.quant.device)
+    codes, assignment = assign(quantizer, vectors, wanted)
     figures = {"assignment": assignment, **quality.measure(quantizer, vectors, codes)}
     with stage.output("codes").open("wb") as file:
         np.save(file, codes)

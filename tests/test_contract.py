@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,17 +76,42 @@ def test_decode_is_near_the_input_and_better_than_the_mean(fitted: tuple[Fit, Pa
     assert ((vectors - decoded) ** 2).mean() < 0.5 * vectors.var(axis=0).mean()
 
 
-def test_codes_are_those_of_the_latents(fitted: tuple[Fit, Params]) -> None:
-    quantizer, vectors = fitted[0].quantizer, catalogue(200)
-    latents, codes = quantizer.latents(vectors), quantizer.encode(vectors)
-    assert latents.dtype == np.float32
-    residual = latents.astype(np.float64)
+def test_costs_are_squared_distances_of_what_any_prefix_leaves(fitted: tuple[Fit, Params]) -> None:
+    quantizer: Any = fitted[0].quantizer
+    vectors = catalogue(200)
+    generator = np.random.default_rng(0)
+    prefix = np.stack([generator.integers(size, size=200) for size in SIZES[:2]], axis=1).astype(np.int32)
+    left = quantizer.latents(vectors).astype(np.float64)
     for level, book in enumerate(quantizer.codebooks):
-        assert book.shape == (SIZES[level], latents.shape[1])
-        distances = ((residual[:, None] - book[None]) ** 2).sum(axis=2)
-        chosen = distances[np.arange(200), codes[:, level]]
-        np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-4, atol=1e-6)
-        residual = residual - book[codes[:, level]]
+        found = quantizer.costs(vectors, prefix[:, :level])
+        assert (found.dtype, found.shape) == (np.float64, (200, SIZES[level]))
+        np.testing.assert_allclose(found, ((left[:, None] - book[None]) ** 2).sum(axis=2), rtol=1e-3, atol=1e-4)
+        if level < 2:
+            left -= book[prefix[:, level]]
+
+
+@pytest.mark.parametrize("change", ["plain", "equal rows", "shifted"])
+def test_encode_is_the_argmin_of_costs_level_by_level(fitted: tuple[Fit, Params], change: str) -> None:
+    quantizer, vectors = fitted[0].quantizer, catalogue(200)
+    if change == "equal rows":
+        vectors[50:150] = vectors[0]
+    elif change == "shifted":
+        vectors += np.float32(1000)
+    codes = quantizer.encode(vectors)
+    for level in range(len(SIZES)):
+        np.testing.assert_array_equal(quantizer.costs(vectors, codes[:, :level]).argmin(axis=1), codes[:, level])
+
+
+def test_costs_of_no_rows_and_of_what_does_not_fit(fitted: tuple[Fit, Params]) -> None:
+    quantizer, vectors = fitted[0].quantizer, catalogue(4)
+    assert quantizer.costs(vectors[:0], np.zeros((0, 1), np.int32)).shape == (0, SIZES[1])
+    for wrong in (np.zeros((4, 3), np.int32), np.zeros((3, 1), np.int32), np.zeros(4, np.int32)):
+        with pytest.raises(InputError, match=r"must be \(4, l\) with l from 0 to 2"):
+            quantizer.costs(vectors, wrong)
+    with pytest.raises(InputError, match="prefix: row 0 has code 6 at level 0"):
+        quantizer.costs(vectors, np.full((4, 1), 6, np.int32))
+    with pytest.raises(InputError, match=r"must be \(N, 8\) float32"):
+        quantizer.costs(vectors[:, :7], np.zeros((4, 0), np.int32))
 
 
 def test_saved_and_loaded_it_is_the_same(fitted: tuple[Fit, Params], tmp_path: Path) -> None:
@@ -173,7 +199,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04 broken"])
-def test_load_refuses_what_is_no_quantizer(tmp_path: Path, content: bytes) -> None:
+def test_load_refuses_what_is_not_a_quantizer(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"model\.pth: can't be read as a quantizer"):
@@ -189,3 +215,55 @@ def test_load_refuses_pickled_objects_and_foreign_checkpoints(tmp_path: Path) ->
     torch.save({"state_dict": {}}, tmp_path / "foreign.pth")
     with pytest.raises(InputError, match="holds no quantizer of format 1"):
         methods.load(tmp_path / "foreign.pth")
+
+
+BAD_STATES: dict[str, list[tuple[str, Any, str]]] = {
+    "rqkmeans": [
+        ("codebooks", None, "holds no 'codebooks'"),
+        ("codebooks", "text", "'codebooks' is of type str, must be list"),
+        ("codebooks", [], "at least one codebook"),
+        (
+            "codebooks",
+            [torch.zeros(4)],
+            r"'codebooks\[0\]' is torch.float32 of shape \(4,\), must be a float32 tensor of 2",
+        ),
+        ("codebooks", [torch.zeros(4, 8, dtype=torch.float64)], r"'codebooks\[0\]' is torch.float64"),
+        ("codebooks", [torch.zeros(4, 7)], r"codebook 0 has shape \(4, 7\)"),
+        ("codebooks", [torch.zeros(0, 8)], r"codebook 0 has shape \(0, 8\)"),
+        ("mean", None, "holds no 'mean'"),
+        ("mean", torch.zeros(()), "'mean' is torch.float32 of shape"),
+        ("mean", torch.full((8,), torch.nan), "must be finite"),
+        ("scale", "1", "'scale' is of type str, must be float"),
+        ("scale", 0.0, "the scale above 0"),
+        ("method", 7, "'method' is of type int, must be str"),
+        ("info", [], "'info' is of type list, must be dict"),
+        ("kind", None, "is a quantizer of kind None, must be one of residual, autoencoder"),
+        ("kind", {}, "is a quantizer of kind {}"),
+        ("kind", "autoencoder", "holds no 'encoder'"),
+    ],
+    "rqvae": [
+        ("encoder", None, "holds no 'encoder'"),
+        ("encoder", {}, "encoder: holds no 'weights'"),
+        ("decoder", [], "'decoder' is of type list"),
+        ("decoder", {"weights": [1], "biases": [], "residual": False}, r"decoder: 'weights\[0\]' is int"),
+        (
+            "decoder",
+            {"weights": [torch.zeros(8, 8)], "biases": [torch.zeros(8)], "residual": 1},
+            "'residual' is of type",
+        ),
+        ("codebooks", [torch.zeros(4, 5)], r"codebook 0 has shape \(4, 5\)"),
+    ],
+}
+
+
+@pytest.mark.parametrize("method", BAD_STATES)
+def test_a_model_file_with_a_key_missing_or_wrong_is_named_in_a_line(method: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    methods.fit(catalogue(60), settings(method)).quantizer.save(path)
+    state = torch.load(path, weights_only=True)
+    for key, value, said in BAD_STATES[method]:
+        changed = {name: held for name, held in state.items() if name != key or value is not None}
+        torch.save({**changed, **({} if value is None else {key: value})}, path)
+        with pytest.raises(InputError, match=f"model.pth: .*{said}") as caught:
+            methods.load(path)
+        assert len(caught.value.problems) == 1

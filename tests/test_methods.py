@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sid.clustering import points
 from sid.clustering.balanced import size_bounds
+from sid.clustering.kmeans import Clustering, kmeans
 from sid.errors import InputError
-from sid.quantizers import methods
-from sid.quantizers.assignment import balanced_codes, nearest_codes
+from sid.params import Index
+from sid.quantizers import assignment, levels, methods
+from sid.quantizers.assignment import assign, balanced_codes, nearest_codes, slack_of
 from sid.quantizers.npz import load_npz, save_npz
 from sid.quantizers.residual import ResidualQuantizer
 from tests.conftest import CATALOGUE, Project, catalogue, needs_catalogue
@@ -37,11 +40,94 @@ def test_the_exact_solver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     section = wanted.methods["rqkmeans_constrained"].model_copy(update={"solver": "exact"})
     wanted = dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_constrained": section})
     assert section.conflicts(wanted.quant) == []
-    monkeypatch.setattr("sid.quantizers.rqkmeans_constrained.find_spec", lambda _name: None)
+    monkeypatch.setattr("sid.quantizers.levels.find_spec", lambda _name: None)
     assert "pip install 'ortools" in section.conflicts(wanted.quant)[0]
     monkeypatch.setitem(sys.modules, "ortools.graph.python.min_cost_flow", None)
     with pytest.raises(InputError, match="pip install 'ortools"):
         methods.fit(catalogue(100), wanted)
+
+
+@pytest.mark.parametrize("warm_start", ["rqkmeans", "rqkmeans_constrained"])
+def test_the_warm_starts_section_is_asked_too_and_keys_are_named_in_full(
+    warm_start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sid.quantizers.levels.find_spec", lambda _name: None)
+    wanted = settings("rqkmeans_plus")
+    section = wanted.methods["rqkmeans_plus"]
+    nested = {
+        "rqkmeans": section.rqkmeans.model_copy(update={"train_sample": 5}),  # type: ignore[attr-defined]
+        "rqkmeans_constrained": section.rqkmeans_constrained.model_copy(update={"solver": "exact"}),  # type: ignore[attr-defined]
+    }
+    section = section.model_copy(update={"warm_start": warm_start, **nested})
+    (problem,) = section.conflicts(wanted.quant)
+    key = {"rqkmeans": "rqkmeans.train_sample is 5", "rqkmeans_constrained": "rqkmeans_constrained.solver is 'exact'"}
+    assert problem.startswith(f"quant.rqkmeans_plus.{key[warm_start]}")
+    assert section.model_copy(update={"warm_start_file": "old.npz"}).conflicts(wanted.quant) == []
+    with pytest.raises(InputError, match=r"quant\.rqkmeans_plus\."):
+        methods.fit(catalogue(100), dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_plus": section}))
+
+
+def seeds_of_levels(seed: int) -> list[int]:
+    seeds = []
+
+    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object) -> Clustering:
+        seeds.append(seed)
+        return kmeans(vectors, k, max_iters=1)
+
+    shared = settings("rqkmeans", seed=seed)
+    levels.fit_levels(catalogue(60), shared.quant, shared.methods["rqkmeans"], engine)
+    return seeds
+
+
+def test_no_two_levels_of_any_two_seeds_draw_alike() -> None:
+    assert len({*seeds_of_levels(0), *seeds_of_levels(1), *seeds_of_levels(2)}) == 9
+
+
+@pytest.mark.parametrize("method", ["rqkmeans", "rqkmeans_constrained"])
+def test_rows_that_are_not_held_fit_the_same_codebooks(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The residual of a chunk, made anew from its codes, is what subtracting from held rows leaves, to the bit."""
+    vectors = catalogue(300) + np.float32(3)
+    held = methods.fit(vectors, settings(method))
+    monkeypatch.setattr(points, "_HELD_BYTES", 0)
+    streamed = methods.fit(vectors, settings(method))
+    for one, other in zip(held.quantizer.codebooks, streamed.quantizer.codebooks, strict=True):  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(one, other)
+    assert list(held.curve) == list(streamed.curve)
+
+
+def test_all_levels_are_fitted_on_the_sample_alone() -> None:
+    seen = []
+
+    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object) -> Clustering:
+        seen.append(vectors.part(slice(0, len(vectors))).clone())
+        return kmeans(vectors, k, seed=seed)
+
+    vectors = catalogue(2000)
+    shared = settings("rqkmeans")
+    fit = levels.fit_levels(vectors, shared.quant, shared.methods["rqkmeans"], engine, 500)
+    assert [len(rows) for rows in seen] == [500] * 3
+    quantizer = fit.quantizer
+    scaled = {row.tobytes() for row in quantizer.scaling.apply(vectors)}  # type: ignore[attr-defined]
+    assert {row.tobytes() for row in seen[0].numpy()} <= scaled
+    error = ((vectors - quantizer.decode(quantizer.encode(vectors))) ** 2).mean()
+    whole = methods.fit(vectors, shared).quantizer
+    assert error <= 1.3 * ((vectors - whole.decode(whole.encode(vectors))) ** 2).mean()
+
+
+def test_the_section_says_how_many_rows_are_drawn() -> None:
+    wanted = settings("rqkmeans")
+    section = wanted.methods["rqkmeans"].model_copy(update={"train_sample": 50})
+    fit = methods.fit(catalogue(200), dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans": section}))
+    assert fit.figures["train_rows"] == 50
+
+
+def test_a_method_needs_no_other_methods_module() -> None:
+    from tests.test_imports import closure
+
+    modules = {method: f"sid.quantizers.{method}" for method in METHODS}
+    for method, module in modules.items():
+        assert not closure(module) & (set(modules.values()) | {"sid.quantizers.methods"}) - {module}, method
+    assert not closure("sid.quantizers.loading") & {*modules.values(), "sid.quantizers.methods"}
 
 
 def test_one_giant_cluster_of_equal_rows_gets_balanced_codes_down_to_residuals_of_zero() -> None:
@@ -49,7 +135,7 @@ def test_one_giant_cluster_of_equal_rows_gets_balanced_codes_down_to_residuals_o
     vectors = np.concatenate([np.zeros((450, 16), np.float32), others])  # fewer distinct rows than codes
     quantizer = residual(vectors=vectors, num_emb_list=(64, 64, 64))
     low, high = size_bounds(510, 64, 1)
-    for column in balanced_codes(quantizer, vectors, 1, "cpu").T:
+    for column in balanced_codes(quantizer, vectors, 1).T:
         counts = np.bincount(column, minlength=64)
         assert low <= counts.min()
         assert counts.max() <= high
@@ -83,7 +169,7 @@ def test_the_curve_ends_at_the_error_of_the_training_codes(method: str) -> None:
     quantizer = fit.quantizer
     codes = nearest_codes(quantizer, vectors)
     if method == "rqkmeans_constrained":
-        codes = balanced_codes(quantizer, vectors, 1, "cpu")
+        codes = balanced_codes(quantizer, vectors, 1)
     error = float(((vectors - quantizer.decode(codes)) ** 2).mean())
     assert fit.curve[-1]["mse"] == pytest.approx(error, rel=0.05 if method == "rqkmeans_constrained" else 1e-4)
 
@@ -94,11 +180,75 @@ def test_balanced_assignment_keeps_the_bounds_for_any_methods_codebooks(method: 
     vectors = catalogue(300)
     vectors[:150] = vectors[0]  # half the rows equal: nearest codes would put them all into one
     quantizer = methods.fit(vectors, settings(method)).quantizer
-    codes = balanced_codes(quantizer, vectors, slack, "cpu")
+    codes = balanced_codes(quantizer, vectors, slack)
     for level, size in enumerate(quantizer.code_sizes):
         counts = np.bincount(codes[:, level], minlength=size)
         low, high = size_bounds(300, size, slack)
         assert low <= counts.min() <= counts.max() <= high
+
+
+def test_balanced_codes_ask_for_costs_alone_and_need_not_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = catalogue(3000)
+    quantizer = residual(vectors=vectors)
+
+    class Costs:
+        method, device, info, dim, code_sizes = "other", "cpu", {}, quantizer.dim, quantizer.code_sizes
+        most = 0
+
+        def costs(self, some: np.ndarray, prefix: np.ndarray) -> np.ndarray:
+            Costs.most = max(Costs.most, len(some))
+            return quantizer.costs(some, prefix)
+
+    held = balanced_codes(Costs(), vectors, 1)  # type: ignore[arg-type]
+    monkeypatch.setattr(assignment, "_HELD_BYTES", 0)
+    monkeypatch.setattr(points, "_CACHE_BYTES", 1 << 15)
+    Costs.most = 0
+    made_anew = balanced_codes(Costs(), vectors, 1)  # type: ignore[arg-type]
+    errors = [((vectors - quantizer.decode(codes)) ** 2).mean() for codes in (held, made_anew)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-3)
+    assert Costs.most < 500
+    for codes in (held, made_anew):
+        for level, size in enumerate(quantizer.code_sizes):
+            counts = np.bincount(codes[:, level], minlength=size)
+            low, high = size_bounds(3000, size, 1)
+            assert low <= counts.min() <= counts.max() <= high
+
+
+def skewed() -> np.ndarray:
+    """600 x 8, of which half lie in two of forty clusters."""
+    generator = np.random.default_rng(0)
+    centres = 3 * generator.normal(size=(40, 8))
+    pick = np.where(np.arange(600) < 300, np.arange(600) % 2, generator.integers(2, 40, size=600))
+    return (centres[pick] + 0.2 * generator.normal(size=(600, 8))).astype(np.float32)
+
+
+def test_the_catalogues_slack_is_the_fits_unless_someone_says_otherwise() -> None:
+    vectors, wanted = skewed(), settings("rqkmeans_constrained", num_emb_list=(16, 16))
+    section = wanted.methods["rqkmeans_constrained"].model_copy(update={"slack": 20})
+    wanted = dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_constrained": section})
+    fit = methods.fit(vectors, wanted)
+    trained = fit.curve[-1]["mse"]
+
+    def error(slack: int | None) -> float:
+        index = Index(assignment="auto", slack=slack)
+        codes, used = assign(fit.quantizer, vectors, index)
+        assert used == "balanced"
+        low, high = size_bounds(600, 16, slack_of(fit.quantizer, index))
+        for column in codes.T:
+            counts = np.bincount(column, minlength=16)
+            assert low <= counts.min() <= counts.max() <= high
+        return float(((vectors - fit.quantizer.decode(codes)) ** 2).mean())
+
+    assert wanted.index.slack is None
+    assert error(None) == pytest.approx(trained, rel=0.02)
+    assert error(1) > 1.5 * trained
+
+
+def test_the_slack_of_codebooks_whose_fit_bounded_nothing_is_minionerecs() -> None:
+    index = Index(assignment="balanced", slack=None)
+    assert slack_of(residual(), index) == 1
+    assert slack_of(residual(), index.model_copy(update={"slack": 0})) == 0
+    assert slack_of(residual("rqkmeans_constrained"), index) == 1
 
 
 @pytest.mark.parametrize(
@@ -159,7 +309,7 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
 def test_constrained_codes_of_the_real_catalogue_stay_within_the_seeds_bounds() -> None:
     vectors = np.load(CATALOGUE / "embeddings.npy")
     quantizer = methods.fit(vectors, settings("rqkmeans_constrained", num_emb_list=(256, 256, 256))).quantizer
-    codes = balanced_codes(quantizer, vectors, 1, "cpu")
+    codes = balanced_codes(quantizer, vectors, 1)
     for level in range(3):
         counts = np.bincount(codes[:, level], minlength=256)
         assert counts.min() >= 13

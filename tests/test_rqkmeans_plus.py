@@ -98,7 +98,7 @@ def test_trained_it_is_better_than_its_warm_start(residual_decoder: bool, space:
         npz.save_npz(before, tmp_path / "codebooks.npz")
         before = npz.load_npz(tmp_path / "codebooks.npz")
     chosen = config(residual_decoder=residual_decoder, epochs=60, batch_size=32, lr=1e-3, layers=(128, 64))
-    fitted = rqkmeans_plus.fit(vectors, quant(), chosen, before)
+    fitted = rqkmeans_plus.fit(vectors, quant(), chosen, warm_start=before)
     if residual_decoder:
         assert fitted.figures["warm_start_mse"] == pytest.approx(error(before, vectors), rel=1e-4)
     assert error(fitted.quantizer, vectors) < 0.97 * error(before, vectors)
@@ -111,8 +111,10 @@ def test_both_spaces_of_a_warm_start_train_alike(tmp_path: Path) -> None:
     vectors = clouds(1000) * np.float32(0.05) + np.float32(0.3)
     before = warm(vectors)
     npz.save_npz(before, tmp_path / "codebooks.npz")
-    scaled = rqkmeans_plus.fit(vectors, quant(), config(epochs=30), before)
-    unscaled = rqkmeans_plus.fit(vectors, quant(), config(epochs=30), npz.load_npz(tmp_path / "codebooks.npz"))
+    scaled = rqkmeans_plus.fit(vectors, quant(), config(epochs=30), warm_start=before)
+    unscaled = rqkmeans_plus.fit(
+        vectors, quant(), config(epochs=30), warm_start=npz.load_npz(tmp_path / "codebooks.npz")
+    )
     assert unscaled.curve[-1]["r2"] == pytest.approx(scaled.curve[-1]["r2"], abs=0.02)
     assert unscaled.curve[0]["loss_recon"] == pytest.approx(scaled.curve[0]["loss_recon"], rel=0.05)
 
@@ -122,7 +124,7 @@ def test_it_resumes_and_starts_anew_from_another_warm_start(tmp_path: Path, monk
 
     vectors = clouds()
     before = warm(vectors)
-    whole = rqkmeans_plus.fit(vectors, quant(), config(), before)
+    whole = rqkmeans_plus.fit(vectors, quant(), config(), warm_start=before)
     write = Checkpoints.write
 
     def write_and_die(self: Checkpoints, epoch: int, state: Any) -> None:
@@ -132,12 +134,12 @@ def test_it_resumes_and_starts_anew_from_another_warm_start(tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "write", write_and_die)
         with pytest.raises(KeyboardInterrupt):
-            rqkmeans_plus.fit(vectors, quant(), config(), before, tmp_path)
+            rqkmeans_plus.fit(vectors, quant(), config(), tmp_path, warm_start=before)
     (left,) = tmp_path.iterdir()
     moved = ResidualQuantizer((before.codebooks[0] + 1, *before.codebooks[1:]), before.scaling)
-    rqkmeans_plus.fit(vectors, quant(), config(), moved, tmp_path)
+    rqkmeans_plus.fit(vectors, quant(), config(), tmp_path, warm_start=moved)
     assert list(tmp_path.iterdir()) == [left]
-    resumed = rqkmeans_plus.fit(vectors, quant(), config(), before, tmp_path)
+    resumed = rqkmeans_plus.fit(vectors, quant(), config(), tmp_path, warm_start=before)
     np.testing.assert_array_equal(resumed.quantizer.encode(vectors), whole.quantizer.encode(vectors))
     assert not list(tmp_path.iterdir())
 
@@ -145,7 +147,7 @@ def test_it_resumes_and_starts_anew_from_another_warm_start(tmp_path: Path, monk
 def test_what_does_not_fit_the_warm_start_is_refused_all_at_once() -> None:
     before = ResidualQuantizer((np.zeros((4, 20), np.float32),), Scaling.identity(20))
     with pytest.raises(InputError) as caught:
-        rqkmeans_plus.fit(clouds(), quant(e_dim=30), config(), before)
+        rqkmeans_plus.fit(clouds(), quant(e_dim=30), config(), warm_start=before)
     assert caught.value.problems == (
         "quant.e_dim is 30: must be 32, the dimension of the embeddings, with quant.method rqkmeans_plus, "
         "whose codebooks live in the input's space",
@@ -153,6 +155,6 @@ def test_what_does_not_fit_the_warm_start_is_refused_all_at_once() -> None:
         "quant.num_emb_list is [16, 12, 8] but the codebooks of quant.rqkmeans_plus.warm_start have [4]",
     )
     with pytest.raises(InputError, match=r"codebooks of quant\.rqkmeans_plus\.warm_start_file, old\.npz, have \[4\]"):
-        rqkmeans_plus.fit(clouds(), quant(), config(warm_start_file="old.npz"), before)
+        rqkmeans_plus.fit(clouds(), quant(), config(warm_start_file="old.npz"), warm_start=before)
     with pytest.raises(InputError, match=r"has 3 levels but quant\.rqkmeans_plus\.sk_epsilons has 2"):
-        rqkmeans_plus.fit(clouds(), quant(), config(sk_epsilons=(0.1, 0.1)), warm(clouds()))
+        rqkmeans_plus.fit(clouds(), quant(), config(sk_epsilons=(0.1, 0.1)), warm_start=warm(clouds()))

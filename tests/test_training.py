@@ -23,7 +23,7 @@ from sid.quantizers.rqvae import RQVAEConfig
 from sid.quantizers.training import loop as training
 from sid.quantizers.training import states
 from sid.quantizers.training.network import Autoencoder, Net
-from sid.quantizers.training.rows import Rows
+from sid.quantizers.training.rows import TrainingRows
 from sid.quantizers.training.states import Checkpoints
 from tests.conftest import ROOT
 
@@ -175,7 +175,7 @@ def test_the_decoders_gradient_passes_straight_through_to_the_latents() -> None:
 def test_losses_mean_the_same_at_any_dimension_and_scale(dim: int, scale: float) -> None:
     """A decoder that gives the mean has a reconstruction loss of 1: all of the variance."""
     vectors = np.random.default_rng(0).normal(3, scale, (500, dim)).astype(np.float32)
-    rows = Rows(vectors, Scaling.of(vectors), "cpu")
+    rows = TrainingRows(vectors, Scaling.of(vectors), "cpu")
     decoder = Net([4, dim], 0.0, False)
     torch.nn.init.zeros_(decoder.linears[0].weight)
     model = Autoencoder(Net([dim, 4], 0.0, False), [torch.randn(3, 4)], decoder, config())
@@ -217,7 +217,7 @@ def test_batches_hold_every_row_once_and_none_is_a_small_rest(rows: int, batch: 
 
 def test_all_levels_start_from_kmeans_over_all_latents() -> None:
     vectors = clouds()
-    rows = Rows(vectors, Scaling.of(vectors), "cpu")
+    rows = TrainingRows(vectors, Scaling.of(vectors), "cpu")
     torch.manual_seed(0)
     model = Autoencoder(
         Net([32, 6], 0.0, False), [torch.zeros(k, 6) for k in SIZES], Net([6, 32], 0.0, False), config()
@@ -237,7 +237,7 @@ def test_all_levels_start_from_kmeans_over_all_latents() -> None:
 
 def test_unused_codes_are_moved_onto_rows_and_forget_their_momentum() -> None:
     vectors = clouds()
-    rows = Rows(vectors, Scaling.of(vectors), "cpu")
+    rows = TrainingRows(vectors, Scaling.of(vectors), "cpu")
     torch.manual_seed(0)
     model = Autoencoder(
         Net([32, 6], 0.0, False), [torch.randn(k, 6) for k in SIZES], Net([6, 32], 0.0, False), config()
@@ -265,7 +265,7 @@ def test_unused_codes_are_moved_onto_rows_and_forget_their_momentum() -> None:
 
 def test_streamed_rows_train_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = rqvae.fit(clouds(), quant(), config())
-    monkeypatch.setattr("sid.quantizers.training.rows._HELD_BYTES", 0)
+    monkeypatch.setattr("sid.clustering.points._HELD_BYTES", 0)
     np.save(tmp_path / "vectors.npy", clouds())
     streamed = rqvae.fit(np.load(tmp_path / "vectors.npy", mmap_mode="r"), quant(), config())
     np.testing.assert_array_equal(held.quantizer.encode(clouds()), streamed.quantizer.encode(clouds()))
@@ -430,14 +430,23 @@ def test_the_key_changes_with_data_params_and_what_else_matters() -> None:
     assert states.key(vectors.copy(), "rqvae", {"lr": 1}) == keys[0]
 
 
-def test_the_key_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("clustering", "quantizers"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.py").write_text("1")
-    (tmp_path / "arrays.py").write_text("1")
+def test_the_key_changes_with_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are split among them, so that another number gives other bits."""
+    keys = []
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        keys.append(states.key(clouds(5), "rqvae", {}))
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize("file", ["clustering/a.py", "quantizers/a.py", "measure/metrics.py", "arrays.py"])
+def test_the_key_changes_with_the_code(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("clustering/a.py", "quantizers/a.py", "measure/metrics.py", "arrays.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
     monkeypatch.setattr(states, "__file__", str(tmp_path / "quantizers" / "training" / "states.py"))
     before = states.key(clouds(5), "rqvae", {})
-    (tmp_path / "clustering" / "a.py").write_text("2")
+    (tmp_path / file).write_text("2")
     assert states.key(clouds(5), "rqvae", {}) != before
 
 

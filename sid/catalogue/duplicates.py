@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Vectors
-
-_CHUNK_FLOATS = 1 << 22
+from sid.arrays import Vectors, chunks
 
 Rows = NDArray[np.int64]
-
-
-def small_chunks(rows: Rows, width: int) -> Iterator[Rows]:
-    """(n,) row numbers in pieces whose (piece, width) float64 copies take some tens of MiB."""
-    step = max(1, _CHUNK_FLOATS // max(width, 1))
-    for start in range(0, len(rows), step):
-        yield rows[start : start + step]
 
 
 def row_hashes(rows: Vectors) -> NDArray[np.uint64]:
@@ -41,10 +30,8 @@ def first_equal(vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64] | None 
     """
     if hashes is None:
         hashes = np.empty(len(rows), np.uint64)
-        done = 0
-        for part in small_chunks(rows, vectors.shape[1]):
-            hashes[done : done + len(part)] = row_hashes(vectors[part])
-            done += len(part)
+        for part in chunks(len(rows), 16 * vectors.shape[1]):
+            hashes[part] = row_hashes(vectors[rows[part]])
     if len(rows) == 0:
         return np.zeros(0, np.int64)
     order = np.argsort(hashes, kind="stable")
@@ -52,9 +39,11 @@ def first_equal(vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64] | None 
     first = np.empty(len(rows), np.int64)
     first[order] = np.repeat(rows[order[starts]], np.diff(np.r_[starts, len(rows)]))
     strangers: dict[bytes, int] = {}  # rows that differ from the first one of their hash
-    for part in small_chunks(np.flatnonzero(first != rows), 2 * vectors.shape[1]):
-        differ = (vectors[rows[part]] != vectors[first[part]]).any(axis=1)
-        for place in part[differ].tolist():
+    later = np.flatnonzero(first != rows)
+    for part in chunks(len(later), 16 * vectors.shape[1]):
+        places = later[part]
+        differ = (vectors[rows[places]] != vectors[first[places]]).any(axis=1)
+        for place in places[differ].tolist():
             content = (vectors[rows[place]] + np.float32(0)).tobytes()
             first[place] = strangers.setdefault(content, int(rows[place]))
     return first

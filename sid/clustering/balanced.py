@@ -9,45 +9,24 @@ whole transport problem to OR-tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import threshold
 
-from sid.clustering.distances import (
-    Rows,
-    add_rows,
-    centred,
-    check_matrix,
-    check_pair,
-    chunks,
-    draw_rows,
-    half_norms,
-    row_argmax,
-    scores,
-)
+from sid.clustering.distances import add_rows, check_pair, move_rows
 from sid.clustering.kmeans import Clustering, kmeans
-from sid.clustering.transport import Problem, flow_assign, settle
+from sid.clustering.points import Centred, Points, centred, draw_rows, sub_seed, work_chunks
+from sid.clustering.prices import COLD, COOL, SAMPLE, WARM, choices, cooled, from_none, newton, sampled, spread_of
+from sid.clustering.scores import Problem, Scores, TableScores
+from sid.clustering.transport import flow_assign, settle
 from sid.errors import InputError
 
-__all__ = ["balanced_assign", "balanced_kmeans", "size_bounds"]
+__all__ = ["balanced_assign", "balanced_kmeans", "share_out", "size_bounds"]
 
 Solver = Literal["scalable", "exact"]
-
-_SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
-# Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
-# from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
-_HOT, _WARM, _COOL, _COLD = 1.0, 0.15, 0.02, 0.003
-_FALL = 0.3
-_STEPS = 8  # most Newton steps at a temperature
-_CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
-_REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
-# A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
-_FAINT, _FAINT_SHARE = -70.0, 1e-12
-_RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
 def size_bounds(n: int, k: int, slack: int = 1) -> tuple[int, int]:
@@ -69,7 +48,7 @@ def size_bounds(n: int, k: int, slack: int = 1) -> tuple[int, int]:
 
 
 def balanced_kmeans(
-    vectors: Tensor,
+    vectors: Tensor | Points,
     k: int,
     *,
     slack: int = 1,
@@ -85,14 +64,16 @@ def balanced_kmeans(
     entropic prices (Cuturi, NeurIPS 2013) in place of a flow over all N x K pairs.
 
     Args:
-        vectors: (N, D) float32, any device; may be a read-only memory map.
+        vectors: (N, D) float32, any device: a tensor, which may be a read-only memory map, or `Points`.
         k: number of centroids, 1 <= k <= N.
         slack: how far sizes may lie from N // k; 0 is the tightest, 1 the seed's, larger lowers the inertia.
         solver: `scalable`, linear in N; or `exact`, OR-tools' minimum cost flow at each iteration, for up to
             about 10,000 rows.
         max_iters: assignments; 8 to 25 is sane.
-        seed: of the random draws of the start, which is plain k-means on a sample.
-        budget_mib: bound on scratch memory beside the result, in MiB; 64 to 4096 is sane.
+        seed: of the random draws: of the start, which is plain k-means on a sample, and of the rows that prices are
+            found on.
+        budget_mib: bound on the scratch memory of rows and distances, in MiB; 64 to 4096 is sane. Beside it there are
+            about 40 bytes for each row, and 40 K^2 + 16 KD bytes; `exact` holds all N x K distances.
         on_iteration: called with (iteration from 0, inertia) after each iteration.
 
     Returns:
@@ -102,20 +83,22 @@ def balanced_kmeans(
     Raises:
         InputError: not a float32 matrix, fewer rows than k, NaN or infinite values, or an argument out of range.
     """
-    check_matrix(vectors, "vectors")
-    lo, hi = size_bounds(len(vectors), k, slack)
+    points = Points.of(vectors)
+    lo, hi = size_bounds(len(points), k, slack)
     _check_solver(solver)
     if max_iters < 1:
         raise InputError(f"max_iters is {max_iters}; it must be at least 1")
-    start = kmeans(vectors, k, max_iters=3, train_sample=max(k, _SAMPLE * k), seed=seed, budget_mib=budget_mib)
-    generator = torch.Generator().manual_seed(seed)
-    rows = centred(vectors, None, budget_mib, generator)
-    problem = Problem(rows, lo, hi, budget_mib)
-    table = start.centroids - rows.shift
+    generator = torch.Generator().manual_seed(sub_seed(seed, 0))
+    start = points
+    if len(points) > SAMPLE * k:
+        start = Points(points.take(draw_rows(len(points), SAMPLE * k, generator)))
+    table = kmeans(start, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
+    rows = centred(points, budget_mib)
+    problem = Problem(TableScores(rows, table - rows.shift), lo, hi, budget_mib)
     if solver == "exact":
-        table, labels, history = _exact_iterations(problem, table, max_iters, on_iteration)
+        table, labels, history = _exact_iterations(problem, rows, max_iters, on_iteration)
     else:
-        table, labels, history = _iterations(problem, table, max_iters, generator, on_iteration)
+        table, labels, history = _iterations(problem, rows, max_iters, sub_seed(seed, 2), on_iteration)
     return Clustering(table + rows.shift, labels, tuple(history))
 
 
@@ -149,29 +132,47 @@ def balanced_assign(
     Raises:
         InputError: the shapes do not fit, a value is not finite, or no assignment has such sizes.
     """
-    check_pair(vectors, centroids)
+    points = Points.of(vectors)
+    check_pair(points, centroids)
+    rows = centred(points, budget_mib)
+    wanted = TableScores(rows, centroids - rows.shift)
+    return share_out(wanted, size_min=size_min, size_max=size_max, solver=solver, seed=seed, budget_mib=budget_mib)
+
+
+def share_out(
+    scores: Scores,
+    *,
+    size_min: int,
+    size_max: int,
+    solver: Solver = "scalable",
+    seed: int = 0,
+    budget_mib: int = 256,
+) -> Tensor:
+    """`balanced_assign` by scores from anywhere: the labels of the largest sum of scores within the bounds.
+
+    Args:
+        scores: finite; those of a row are asked for some tens of times unless they are `HeldScores`.
+
+    Other arguments, result and errors: as `balanced_assign`.
+    """
     _check_solver(solver)
-    n, k = len(vectors), len(centroids)
+    n, k = len(scores), scores.clusters
     if not (0 <= size_min <= size_max and k * size_min <= n <= k * size_max):
         raise InputError(
             f"{n} rows cannot be split into {k} clusters of {size_min} to {size_max} rows:"
             f" {k} * size_min <= {n} <= {k} * size_max must hold"
         )
-    generator = torch.Generator().manual_seed(seed)
-    rows = centred(vectors, None, budget_mib, generator)
-    problem = Problem(rows, size_min, size_max, budget_mib)
-    table = centroids - rows.shift
+    problem = Problem(scores, size_min, size_max, budget_mib)
     if solver == "exact":
-        return flow_assign(problem, table)
-    sample = _sample(problem, k, generator)
-    spread = _spread(sample, table)
-    prices = torch.zeros(k, dtype=torch.float64, device=table.device)
-    for share in _falling(_HOT, _COOL):
-        prices = _newton(sample, table, prices, share * spread, _CLOSE)
-    prices = _cooled(problem, table, prices, spread)
-    labels = torch.full((n,), -1, device=vectors.device)
-    _take(problem, table, prices, labels, None)
-    return settle(problem, table, labels, prices, _COLD * spread / 8)
+        return flow_assign(problem)
+    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    spread = spread_of(sample)
+    prices = from_none(sample, spread)
+    prices = cooled(problem, prices, spread)
+    labels = torch.empty(n, dtype=torch.int64, device=scores.device)
+    for part, code in choices(problem, prices):
+        labels[part] = code
+    return settle(problem, labels, prices, COLD * spread / 8)
 
 
 def _check_solver(solver: str) -> None:
@@ -181,78 +182,77 @@ def _check_solver(solver: str) -> None:
 
 def _iterations(
     problem: Problem,
-    table: Tensor,
+    rows: Centred,
     max_iters: int,
-    generator: torch.Generator,
+    seed: int,
     on_iteration: Callable[[int, float], None] | None,
 ) -> tuple[Tensor, Tensor, list[float]]:
     """Lloyd's iterations at falling temperature; exact sizes at the end. Centroids, labels, inertia."""
-    rows = problem.rows
+    table = _table(problem)
     labels = torch.full((problem.size,), -1, device=table.device)
     sums = torch.zeros(table.shape, dtype=torch.float64, device=table.device)
     total = rows.squares.sum(dtype=torch.float64)
-    sample = _sample(problem, len(table), generator)
-    spread = _spread(sample, table)
+    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    spread = spread_of(sample)
     prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
     history: list[float] = []
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
-        share = _WARM * (_COOL / _WARM) ** (iteration / max(1, max_iters - 2))
-        prices = _newton(sample, table, prices, share * spread, _CLOSE)
+        share = WARM * (COOL / WARM) ** (iteration / max(1, max_iters - 2))
+        prices = newton(sample, prices, share * spread)
         if last:
-            prices = _cooled(problem, table, prices, spread)
-        _take(problem, table, prices, labels, sums)
+            prices = cooled(problem, prices, spread)
+        for part, code in choices(problem, prices):
+            move_rows(sums, rows.part(part), labels[part], code)
+            labels[part] = code
         if last:
-            labels = settle(problem, table, labels, prices, _COLD * spread / 8)
+            labels = settle(problem, labels, prices, COLD * spread / 8)
             sums = _sums(rows, labels, len(table))
         table, inertia = _means(sums, labels, table, total)
+        problem, sample = _with_table(problem, table), _with_table(sample, table)
         history.append(inertia)
         if on_iteration is not None:
             on_iteration(iteration, inertia)
     return table, labels, history
 
 
-def _sums(rows: Rows, labels: Tensor, k: int) -> Tensor:
+def _table(problem: Problem) -> Tensor:
+    """The (K, D) centroids of a problem of `TableScores`, about the rows' mean."""
+    assert isinstance(problem.scores, TableScores)
+    return problem.scores.table
+
+
+def _with_table(problem: Problem, table: Tensor) -> Problem:
+    """The same rows and bounds, other centroids."""
+    assert isinstance(problem.scores, TableScores)
+    return replace(problem, scores=TableScores(problem.scores.rows, table))
+
+
+def _sums(rows: Centred, labels: Tensor, k: int) -> Tensor:
     """(K, D) float64 sums of the rows of each cluster."""
-    d = rows.source.shape[1]
-    sums = torch.zeros(k, d, dtype=torch.float64, device=labels.device)
-    for start, stop in chunks(len(labels), k, d, labels.device):
-        add_rows(sums, labels[start:stop], rows.part(start, stop).double())
+    sums = torch.zeros(k, rows.dim, dtype=torch.float64, device=labels.device)
+    for part in work_chunks(len(labels), max(k, rows.dim), labels.device):
+        add_rows(sums, labels[part], rows.part(part).double())
     return sums
-
-
-def _sample(problem: Problem, k: int, generator: torch.Generator) -> Problem:
-    """The problem on some rows, its bounds scaled down alike; the problem itself where it is small."""
-    if problem.size <= 2 * _SAMPLE * k:
-        return problem
-    index = draw_rows(problem.size, _SAMPLE * k, generator).to(problem.rows.shift.device)
-    share = len(index) / problem.size
-    return Problem(problem.rows.subset(index), problem.lo * share, problem.hi * share, problem.budget_mib)
-
-
-def _spread(problem: Problem, table: Tensor) -> float:
-    """How far the mean distance of a row lies above its least: the median over the rows, which no outlier moves."""
-    gaps = torch.cat([2 * (part.amax(1) - part.mean(1)) for part in _scores(problem, table)])
-    gaps.clamp_(min=0)  # the mean of equal values may round above them
-    middle = float(gaps.median())
-    return middle or float(gaps.mean()) or 1.0
 
 
 def _exact_iterations(
     problem: Problem,
-    table: Tensor,
+    rows: Centred,
     max_iters: int,
     on_iteration: Callable[[int, float], None] | None,
 ) -> tuple[Tensor, Tensor, list[float]]:
     """Lloyd's iterations with an optimal assignment in each, until no label changes. Centroids, labels, inertia."""
+    table = _table(problem)
     labels = torch.full((problem.size,), -1, device=table.device)
-    total = problem.rows.squares.sum(dtype=torch.float64)
+    total = rows.squares.sum(dtype=torch.float64)
     history: list[float] = []
     for iteration in range(max_iters):
-        before, labels = labels, flow_assign(problem, table)
+        before, labels = labels, flow_assign(problem)
         if torch.equal(before, labels):
             break
-        table, inertia = _means(_sums(problem.rows, labels, len(table)), labels, table, total)
+        table, inertia = _means(_sums(rows, labels, len(table)), labels, table, total)
+        problem = _with_table(problem, table)
         history.append(inertia)
         if on_iteration is not None:
             on_iteration(iteration, inertia)
@@ -267,132 +267,3 @@ def _means(sums: Tensor, labels: Tensor, table: Tensor, total: Tensor) -> tuple[
     exact = table.double()
     inertia = total - 2 * (exact * sums).sum() + (counts * exact.square().sum(1)).sum()
     return table, max(0.0, float(inertia))
-
-
-def _falling(hot: float, cold: float) -> Iterator[float]:
-    """Temperatures from hot to cold, each `_FALL` of the one before."""
-    while hot > cold:
-        yield hot
-        hot *= _FALL
-    yield cold
-
-
-def _cooled(problem: Problem, table: Tensor, prices: Tensor, spread: float) -> Tensor:
-    """Prices of all rows at the last temperature, from those of a sample at a warmer one."""
-    for share in _falling(_COOL * _FALL, _COLD):
-        prices = _newton(problem, table, prices, share * spread, _LAST_CLOSE)
-    return prices
-
-
-def _newton(problem: Problem, table: Tensor, prices: Tensor, heat: float, close: float) -> Tensor:
-    """Prices, (K,) float64, near the maximum of the entropic dual at one temperature.
-
-    At temperature h each row is shared out by softmax(-(distance + price) / h), and a cluster of price p asks for
-    lo + (hi - lo) / (1 + exp(-p / h)) rows: full where its price is positive, at its least where it is negative, as
-    the optimum wants it. Supply less demand is the gradient of a concave function. Its second derivative couples
-    the clusters, so that a step moves the prices of whole regions, where Sinkhorn's sweeps take thousands; damping
-    (Levenberg-Marquardt) grows where a step would lower the dual.
-    """
-    prices = _levelled(problem, prices, heat)
-    held = list(_scores(problem, table)) if problem.size * len(table) * 4 <= problem.budget_mib << 19 else None
-    dual = _evaluate(problem, table, held, prices, heat)
-    ridge = _RIDGE
-    for _ in range(_STEPS):
-        if float(dual.gradient.abs().sum()) <= 2 * close * problem.size:
-            break
-        factor, failed = torch.linalg.cholesky_ex(dual.curvature + torch.diag(_damping(dual, ridge)))
-        if failed:
-            ridge *= 30
-            continue
-        step = torch.cholesky_solve(dual.gradient[:, None], factor).flatten()  # in temperatures
-        trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
-        trial = _levelled(problem, trial, heat)
-        ahead = _evaluate(problem, table, held, trial, heat)
-        if ahead.value >= dual.value:
-            prices, dual, ridge = trial, ahead, ridge / 10
-        else:
-            ridge *= 30
-    return prices
-
-
-@dataclass(frozen=True)
-class _Dual:
-    """The entropic dual at some prices, in units of the temperature."""
-
-    value: float
-    supply: Tensor  # (K,) soft sizes
-    gradient: Tensor  # (K,) supply less demand
-    curvature: Tensor  # (K, K), positive semidefinite
-
-
-def _damping(dual: _Dual, ridge: float) -> Tensor:
-    """(K,) what is added to the curvature's diagonal: a share of the supply, and more where a cluster is starved.
-
-    There the supply grows e-fold a temperature and a Newton step is far too long. With the logarithmic mean of
-    supply s and demand t in place of s, a cluster alone takes Sinkhorn's step, log(s / t), which meets t at once.
-    """
-    supply = dual.supply.clamp(min=1e-30)
-    demand = (dual.supply - dual.gradient).clamp(min=1e-30)
-    starved = demand > supply * (1 + 1e-6)
-    mean = (demand - supply) / torch.log(demand / supply)
-    return ridge * torch.maximum(supply, demand) + torch.where(starved, mean - supply, 0.0)
-
-
-def _scores(problem: Problem, table: Tensor) -> Iterator[Tensor]:
-    """x.c - |c|^2 / 2, (n, K) for one chunk of rows after the other."""
-    half = half_norms(table)
-    for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
-        yield scores(problem.rows.part(start, stop), table, half)
-
-
-def _evaluate(problem: Problem, table: Tensor, held: list[Tensor] | None, prices: Tensor, heat: float) -> _Dual:
-    """One pass over the rows: sums of their shares p, of p p^T, and of the least soft cost."""
-    k = len(table)
-    supply = torch.zeros(k, dtype=torch.float64, device=table.device)
-    shared = torch.zeros(k, k, dtype=torch.float64, device=table.device)
-    value = torch.zeros((), dtype=torch.float64, device=table.device)
-    scaled, spare = prices / heat, problem.hi - problem.lo
-    offset = scaled.float()
-    for part in held or _scores(problem, table):
-        values = (part * (2 / heat)).sub_(offset)  # (n, K)
-        top = values.amax(1, keepdim=True)
-        shares = values.sub_(top).clamp_(min=_FAINT).exp_()
-        weights = shares.sum(1, keepdim=True)
-        value -= (top.double() + weights.double().log()).sum()
-        shares = shares.div_(weights)
-        supply += shares.sum(0)
-        shares = threshold(shares, _FAINT_SHARE, 0.0, inplace=True)
-        shared += torch.mm(shares.t(), shares)
-    full = torch.sigmoid(scaled)
-    value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
-    curvature = torch.diag(supply + spare * full * (1 - full)) - shared
-    return _Dual(float(value), supply, supply - problem.lo - spare * full, curvature)
-
-
-def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
-    """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
-    low = -float(prices.abs().max()) - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
-    width = -2 * low
-    grid = torch.arange(65, dtype=torch.float64, device=prices.device)
-    for _ in range(5):
-        width /= 64
-        shifts = low + width * grid
-        open_ = torch.sigmoid((prices + shifts[:, None]) / heat).sum(1)  # (65,), rising
-        short = len(prices) * problem.lo + (problem.hi - problem.lo) * open_ < problem.size
-        low += width * max(0, int(short.sum()) - 1)
-    return prices + low
-
-
-def _take(problem: Problem, table: Tensor, prices: Tensor, labels: Tensor, sums: Tensor | None) -> None:
-    """Gives each row the cluster of least distance plus price; labels (-1 at first) and cluster sums in place."""
-    offset = half_norms(table) + prices.float() / 2
-    for start, stop in chunks(problem.size, len(table), table.shape[1], table.device, problem.budget_mib):
-        part = problem.rows.part(start, stop)
-        code = row_argmax(scores(part, table, offset))
-        if sums is not None:
-            old = labels[start:stop]
-            changed = (code != old).nonzero().flatten()
-            leaving = changed[old[changed] >= 0]
-            add_rows(sums, code[changed], part[changed].double())
-            add_rows(sums, old[leaving], -part[leaving].double())
-        labels[start:stop] = code

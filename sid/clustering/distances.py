@@ -6,27 +6,29 @@ row, so that a row's label never depends on the rows around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
+from sid.arrays import chunks
+from sid.clustering.points import Points, check_finite, check_matrix, work_chunks
 from sid.errors import InputError
 
-_CACHE_FLOATS = 1 << 21  # scores of one chunk on a CPU: 8 MiB stay in its cache until the argmax
-_DEVICE_FLOATS = 1 << 26  # on an accelerator fewer, larger launches are better
-_REFINE_FLOATS = 1 << 22  # float64 differences held at once while near ties are settled
-_UNIT = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}  # float32, TF32, bfloat16 products
+_REFINE_BYTES = 32 << 20  # float64 differences held at once while near ties are settled
+# unit roundoff of a product's float32 factors, by the names of torch's newer settings and of its older one
+_UNIT = {"none": 2.0**-24, "ieee": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8}
+_OLDER_UNIT = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
 
 
-def nearest(vectors: Tensor, centroids: Tensor, *, budget_mib: int = 256) -> Tensor:
+def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 256) -> Tensor:
     """The nearest centroid of each row, by squared Euclidean distance; ties go to the lowest index.
 
     Row-wise exact: the label of a row is that of a float64 evaluation of (x - c)^2 in a fixed order of summation,
     whatever other rows are in the call and however it is cut into chunks. A float32 matrix product proposes; the
-    centroids that its worst-case rounding error cannot rule out are compared in float64.
+    centroids that its worst-case rounding error cannot rule out are compared in float64, each value of a centroid
+    once, however many centroids have it.
 
     Args:
         vectors: (N, D) float32, any device, N >= 0; a read-only memory map is neither written nor copied whole.
@@ -39,18 +41,34 @@ def nearest(vectors: Tensor, centroids: Tensor, *, budget_mib: int = 256) -> Ten
     Raises:
         InputError: the shapes do not fit, a dtype is not float32, or a centroid or a row is not finite.
     """
-    check_pair(vectors, centroids)
-    check_finite(centroids, "centroids")
-    labels = torch.empty(len(vectors), dtype=torch.int64, device=vectors.device)
-    origin = centroids.double().mean(0).float()
-    table = centroids - origin
-    half = half_norms(table)
-    for start, stop in chunks(len(vectors), len(centroids), vectors.shape[1], vectors.device, budget_mib):
-        labels[start:stop] = _settled(vectors[start:stop], origin, centroids, table, half)
+    points = Points.of(vectors)
+    check_pair(points, centroids)
+    check_finite(Points(centroids), "centroids")
+    book = _Book.of(centroids)
+    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    copies: bool | None = None  # whether centroids are equal, looked for at the first tie
+    for part in work_chunks(len(points), max(centroids.shape), points.device, budget_mib):
+        rows = points.part(part)
+        moved = rows - book.origin  # (n, D)
+        values = scores(moved, book.table, book.half)  # (n, K)
+        labels[part] = row_argmax(values)
+        best = values.gather(1, labels[part, None]).flatten()
+        if not bool(torch.isfinite(best).all()):  # or the squares overflow float32, and float64 settles them all
+            check_finite(points, "vectors")
+        floor = best - 2 * _rounding(moved, book.half)
+        second = values.scatter_(1, labels[part, None], -torch.inf).amax(1)
+        tied = (~(second < floor)).nonzero().flatten()
+        if not len(tied):
+            continue
+        if copies is None:
+            first = distinct(centroids)[0]
+            if copies := len(first) < len(centroids):
+                return first[nearest(points, centroids[first], budget_mib=budget_mib)]
+        labels[part] = _settled(rows, book, values, floor, labels[part], tied)
     return labels
 
 
-def squared_distances(vectors: Tensor, centroids: Tensor, labels: Tensor, *, budget_mib: int = 256) -> Tensor:
+def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tensor, *, budget_mib: int = 256) -> Tensor:
     """(x - c)^2 of each row and its centroid, (N,) float64: zero exactly where the two are equal.
 
     Args:
@@ -62,118 +80,66 @@ def squared_distances(vectors: Tensor, centroids: Tensor, labels: Tensor, *, bud
     Raises:
         InputError: the shapes do not fit or a dtype is not float32.
     """
-    check_pair(vectors, centroids)
-    if labels.shape != (len(vectors),):
-        raise InputError(f"labels have shape {tuple(labels.shape)}; they must have {(len(vectors),)}")
-    squared = torch.empty(len(vectors), dtype=torch.float64, device=vectors.device)
-    for start, stop in chunks(len(vectors), 0, vectors.shape[1], vectors.device, budget_mib):
-        squared[start:stop] = row_distances(vectors[start:stop], centroids[labels[start:stop]])
+    points = Points.of(vectors)
+    check_pair(points, centroids)
+    if labels.shape != (len(points),):
+        raise InputError(f"labels have shape {tuple(labels.shape)}; they must have {(len(points),)}")
+    squared = torch.empty(len(points), dtype=torch.float64, device=points.device)
+    for part in work_chunks(len(points), points.dim, points.device, budget_mib):
+        squared[part] = row_distances(points.part(part), centroids[labels[part]])
     return squared
 
 
-def check_pair(vectors: Tensor, centroids: Tensor) -> None:
-    """Raises InputError unless both are float32 matrices of the same number of columns, with a centroid at least."""
-    check_matrix(vectors, "vectors")
+def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
+    """(x - c)^2 of each row and each centroid, (n, K) float64, whose argmin is `nearest`, ties included.
+
+    A float64 matrix product about the centroids' mean errs by about D 2^-53 (|x| + |c|)^2; where that could decide
+    which is the least of a row, the value is that of `row_distances`.
+
+    Args:
+        rows: (n, D) float32; about 16 (K + D) bytes a row are in use at once.
+        centroids: (K, D) float32 on the same device, K >= 1, finite.
+
+    Raises:
+        InputError: a row holds NaN or infinity.
+    """
+    check_finite(Points(rows), "vectors")
+    first, place = distinct(centroids)
+    table = centroids[first].double()  # (K', D)
+    origin = table.mean(0)
+    table -= origin
+    moved = rows.double() - origin  # (n, D)
+    norms, lengths = moved.square().sum(1), table.square().sum(1)
+    squared = torch.mm(moved, table.t()).mul_(-2).add_(norms[:, None]).add_(lengths).clamp_(min=0)
+    slack = 8 * (rows.shape[1] + 4) * 2.0**-53 * (norms.sqrt() + lengths.max().sqrt()).square()
+    row, code = (~(squared > squared.amin(1, keepdim=True) + slack[:, None])).nonzero(as_tuple=True)
+    for part in chunks(len(row), 8 * rows.shape[1], _REFINE_BYTES):
+        squared[row[part], code[part]] = row_distances(rows[row[part]], centroids[first[code[part]]])
+    return squared if len(first) == len(centroids) else squared[:, place]
+
+
+def check_pair(points: Points, centroids: Tensor) -> None:
+    """Raises InputError unless the centroids are a float32 matrix of the points' columns, with a row at least."""
     check_matrix(centroids, "centroids")
-    if vectors.shape[1] != centroids.shape[1]:
-        raise InputError(f"vectors have {vectors.shape[1]} columns but centroids have {centroids.shape[1]}")
+    if points.dim != centroids.shape[1]:
+        raise InputError(f"vectors have {points.dim} columns but centroids have {centroids.shape[1]}")
     if not len(centroids):
         raise InputError("centroids have 0 rows; at least 1 is needed")
 
 
-def check_matrix(values: Tensor, name: str) -> None:
-    """Raises InputError unless `values` is a float32 matrix."""
-    shape = tuple(values.shape)
-    if values.dtype != torch.float32 or len(shape) != 2 or shape[1] == 0:
-        raise InputError(f"{name} are {values.dtype} of shape {shape}; they must be float32 of shape (N, D), D >= 1")
+def distinct(centroids: Tensor) -> tuple[Tensor, Tensor]:
+    """The centroids that are equal to none before them, (K',) ascending, and where each (K,) centroid's equal is there.
 
-
-def check_finite(values: Tensor, name: str) -> None:
-    """Raises InputError naming the first row of (N, D) `values` that holds NaN or infinity. Reads in chunks."""
-    for start, stop in chunks(len(values), 0, values.shape[1], values.device):
-        finite = torch.isfinite(values[start:stop]).all(1)
-        if not bool(finite.all()):
-            row = start + int((~finite).nonzero()[0])
-            raise InputError(f"{name} hold NaN or infinity, first in row {row}; every value must be finite")
-
-
-def chunks(n: int, k: int, d: int, device: torch.device, budget_mib: int = 256) -> Iterator[tuple[int, int]]:
-    """Row ranges whose (rows, k) scores and (rows, d) copies stay in the cache (CPU) and in the budget (any device)."""
-    width = max(k, d, 1)
-    floats = _CACHE_FLOATS if device.type == "cpu" else _DEVICE_FLOATS
-    floats = min(floats, (budget_mib << 20) // 32)  # four buffers of that size, float64 among them
-    step = max(1, floats // width)
-    step = max(16, step // 16 * 16)  # whole blocks of the product's kernel
-    for start in range(0, n, step):
-        yield start, min(start + step, n)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The training rows about their mean: at a large offset, float32 products would lose the differences."""
-
-    source: Tensor  # (N, D): already centred where `held`, else as the user gave them
-    held: bool
-    shift: Tensor  # (D,)
-    squares: Tensor  # (N,) squared norms about the mean
-    sample: Tensor | None  # the rows of the user's matrix these are; None is all
-
-    def part(self, start: int, stop: int) -> Tensor:
-        """(stop - start, D) centred rows of that range."""
-        rows = self.source[start:stop]
-        return rows if self.held else rows - self.shift
-
-    def take(self, index: Tensor) -> Tensor:
-        """(n, D) centred rows of the given numbers."""
-        rows = self.source[index]
-        return rows if self.held else rows.sub_(self.shift)
-
-    def subset(self, index: Tensor) -> Rows:
-        """Those rows alone, held in memory."""
-        return Rows(self.take(index), True, self.shift, self.squares[index], index)
-
-
-def centred(vectors: Tensor, train_sample: int | None, budget_mib: int, generator: torch.Generator) -> Rows:
-    """The rows, or `train_sample` of them at random, about the mean of all; a copy only where it fits the budget.
-
-    Raises:
-        InputError: a value is not finite, or so large that squares overflow float32.
+    0.0 and -0.0 are equal.
     """
-    mean = row_mean(vectors)
-    sample = None
-    source = vectors
-    if train_sample is not None and train_sample < len(vectors):
-        sample = draw_rows(len(vectors), train_sample, generator).to(vectors.device)
-        source = vectors[sample]
-    held = source.numel() * 4 <= budget_mib << 19  # half the budget
-    if held:
-        source = source - mean
-    rows = Rows(source, held, mean, torch.empty(len(source), device=source.device), sample)
-    for start, stop in chunks(len(source), 0, source.shape[1], source.device):
-        rows.squares[start:stop] = rows.part(start, stop).square().sum(1)
-    if not bool(torch.isfinite(rows.squares).all()):
-        row = int((~torch.isfinite(rows.squares)).nonzero()[0])
-        raise InputError(f"the squared norm of row {row} overflows float32; scale the vectors down")
-    return rows
-
-
-def row_mean(vectors: Tensor) -> Tensor:
-    """The mean row of (N, D) vectors, (D,) float32, summed in float64.
-
-    Raises:
-        InputError: a value is not finite.
-    """
-    total = torch.zeros(vectors.shape[1], dtype=torch.float64, device=vectors.device)
-    for start, stop in chunks(len(vectors), 0, vectors.shape[1], vectors.device):
-        total += vectors[start:stop].sum(0, dtype=torch.float64)
-    if not bool(torch.isfinite(total).all()):
-        check_finite(vectors, "vectors")
-    return (total / len(vectors)).float()
-
-
-def draw_rows(n: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of `n` row numbers without replacement, ascending."""
-    return torch.randperm(n, generator=generator)[:count].sort().values
+    k, device = len(centroids), centroids.device
+    values, inverse = torch.unique(centroids, dim=0, return_inverse=True)
+    numbers = torch.arange(k, device=device)
+    if len(values) == k:
+        return numbers, numbers
+    first = torch.full((len(values),), k, device=device).scatter_reduce_(0, inverse, numbers, "amin")
+    order = first.argsort()
+    return first[order], order.argsort()[inverse]
 
 
 def add_rows(sums: Tensor, codes: Tensor, values: Tensor) -> None:
@@ -184,6 +150,25 @@ def add_rows(sums: Tensor, codes: Tensor, values: Tensor) -> None:
     order = codes.argsort(stable=True)  # index_add_ on an accelerator adds in the order that its threads come
     lengths = torch.bincount(codes, minlength=len(sums))
     sums += torch.segment_reduce(values[order], "sum", lengths=lengths, axis=0, initial=0)
+
+
+def move_rows(sums: Tensor, rows: Tensor, old: Tensor, new: Tensor) -> int:
+    """Takes (n, D) rows from the sums of their old clusters (-1: none yet) to those of their new ones, in place.
+
+    Args:
+        sums: (K, D) float64.
+        old, new: (n,) codes.
+
+    Returns:
+        How many rows moved.
+    """
+    changed = (new != old).nonzero().flatten()
+    if not len(changed):
+        return 0
+    leaving = changed[old[changed] >= 0]
+    add_rows(sums, new[changed], rows[changed].double())
+    add_rows(sums, old[leaving], -rows[leaving].double())
+    return len(changed)
 
 
 def half_norms(table: Tensor) -> Tensor:
@@ -226,23 +211,29 @@ def row_distances(rows: Tensor, others: Tensor) -> Tensor:
     return terms.flatten()
 
 
-def _settled(rows: Tensor, origin: Tensor, centroids: Tensor, table: Tensor, half: Tensor) -> Tensor:
-    """Labels of one chunk: the product's where its rounding cannot matter, else a float64 comparison."""
-    centred = rows - origin  # (n, D)
-    values = scores(centred, table, half)  # (n, K)
-    labels = row_argmax(values)
-    best = values.gather(1, labels[:, None]).flatten()
-    if not bool(torch.isfinite(best).all()):  # or the squares overflow float32, and float64 settles them all
-        check_finite(rows, "vectors")
-    floor = best - 2 * _rounding(centred, half)
-    second = values.scatter_(1, labels[:, None], -torch.inf).amax(1)
-    tied = (~(second < floor)).nonzero().flatten()
-    step = max(1, _REFINE_FLOATS // max(centroids.shape))
-    for start in range(0, len(tied), step):
-        part = tied[start : start + step]
-        candidates = ~(values[part] < floor[part, None])  # (n, K), true where NaN
-        candidates.scatter_(1, labels[part, None], True)
-        labels[part] = _compare(rows[part], centroids, candidates)
+@dataclass(frozen=True)
+class _Book:
+    """Centroids about their mean, for products in float32."""
+
+    centroids: Tensor  # (K, D)
+    origin: Tensor  # (D,)
+    table: Tensor  # (K, D) centroids less origin
+    half: Tensor  # (K,)
+
+    @classmethod
+    def of(cls, centroids: Tensor) -> _Book:
+        origin = centroids.double().mean(0).float()
+        table = centroids - origin
+        return cls(centroids, origin, table, half_norms(table))
+
+
+def _settled(rows: Tensor, book: _Book, values: Tensor, floor: Tensor, labels: Tensor, tied: Tensor) -> Tensor:
+    """The labels of one chunk after a float64 comparison of what may be nearest to its `tied` rows."""
+    for part in chunks(len(tied), 8 * max(book.table.shape), _REFINE_BYTES):
+        some = tied[part]
+        candidates = ~(values[some] < floor[some, None])  # (n, K), true where NaN
+        candidates.scatter_(1, labels[some, None], True)
+        labels[some] = _compare(rows[some], book.centroids, candidates)
     return labels
 
 
@@ -254,7 +245,7 @@ def _rounding(centred: Tensor, half: Tensor) -> Tensor:
     rows and centroids to the codebook's mean in float32 errs by u a coordinate of each, hence by at most
     3 u (|x| + |c|)^2.
     """
-    unit = _UNIT[torch.get_float32_matmul_precision()]
+    unit = _unit(centred.device)
     terms = centred.shape[1] + 3
     growth = terms * unit / (1 - terms * unit) if terms * unit < 0.5 else float("inf")
     largest = (2 * half.max()).sqrt()
@@ -264,12 +255,20 @@ def _rounding(centred: Tensor, half: Tensor) -> Tensor:
     return widened
 
 
+def _unit(device: torch.device) -> float:
+    """The unit roundoff of float32 factors as torch is set to multiply them on a device."""
+    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    kinds = ("matmul",) if device.type == "cuda" else ("matmul", "conv")  # what `scores` may come to
+    found = [str(getattr(getattr(backend, kind, None), "fp32_precision", None)) for kind in kinds]
+    if "None" in found:  # before torch 2.9; from then on the older function raises where the newer settings are used
+        return _OLDER_UNIT[torch.get_float32_matmul_precision()]
+    return max(_UNIT[name] for name in found)
+
+
 def _compare(rows: Tensor, centroids: Tensor, candidates: Tensor) -> Tensor:
     """The nearest candidate of each row in float64, ties to the lowest index. (n, D), (K, D), (n, K) bool."""
     row, code = candidates.nonzero(as_tuple=True)
     exact = torch.full(candidates.shape, float("inf"), dtype=torch.float64, device=rows.device)
-    step = max(1, _REFINE_FLOATS // rows.shape[1])
-    for start in range(0, len(row), step):
-        r, c = row[start : start + step], code[start : start + step]
-        exact[r, c] = row_distances(rows[r], centroids[c])
+    for part in chunks(len(row), 8 * rows.shape[1], _REFINE_BYTES):
+        exact[row[part], code[part]] = row_distances(rows[row[part]], centroids[code[part]])
     return exact.argmin(1)

@@ -9,18 +9,14 @@ import torch
 from torch import Tensor
 
 from sid.clustering.distances import (
-    Rows,
-    add_rows,
-    centred,
-    check_matrix,
-    chunks,
-    draw_rows,
     half_norms,
+    move_rows,
     nearest,
     row_argmax,
     scores,
     squared_distances,
 )
+from sid.clustering.points import Centred, Points, centred, draw_rows, work_chunks
 from sid.errors import InputError
 
 __all__ = ["Clustering", "kmeans", "nearest", "squared_distances"]
@@ -38,8 +34,8 @@ class Clustering:
     Attributes:
         centroids: (K, D) float32.
         labels: (N,) int64 in [0, K).
-        inertia: sum of squared distances of the training rows to their centroids after each iteration; the last
-            is that of `centroids` and `labels`.
+        inertia: sum of squared distances of the rows to their centroids after each iteration; the last is that of
+            `centroids` and `labels`.
     """
 
     centroids: Tensor
@@ -48,13 +44,12 @@ class Clustering:
 
 
 def kmeans(
-    vectors: Tensor,
+    vectors: Tensor | Points,
     k: int,
     *,
     max_iters: int = 25,
     tol: float = 1e-4,
     restarts: int = 1,
-    train_sample: int | None = None,
     seed: int = 0,
     budget_mib: int = 256,
     on_iteration: Callable[[int, float], None] | None = None,
@@ -66,15 +61,15 @@ def kmeans(
     The same arguments give the same bits on the same device and number of threads.
 
     Args:
-        vectors: (N, D) float32, any device; may be a read-only memory map, never written nor copied whole
-            where it is larger than `budget_mib`.
+        vectors: (N, D) float32, any device: a tensor, which may be a read-only memory map, or `Points`, which read
+            the rows a part at a time. Never written to; copied where the copy takes at most half of `budget_mib`.
         k: number of centroids, 1 <= k <= N.
         max_iters: bound on Lloyd's iterations; 10 to 50 is sane.
         tol: stop once an iteration lowers the inertia by less than this share; 0 runs until no label changes.
         restarts: independent runs, of which the one with the lowest inertia is kept.
-        train_sample: train on this many rows drawn at random (all rows are labelled); None trains on all.
         seed: of the random draws.
-        budget_mib: bound on scratch memory beside the result, in MiB; 64 to 4096 is sane.
+        budget_mib: bound on the scratch memory of rows and distances, in MiB; 64 to 4096 is sane. Beside it there are
+            about 40 bytes for each row, and 16 KD bytes for sums and seeds.
         on_iteration: called with (iteration from 0, inertia) after each iteration of each restart.
 
     Returns:
@@ -83,32 +78,30 @@ def kmeans(
     Raises:
         InputError: not a float32 matrix, fewer rows than k, NaN or infinite values, or an argument out of range.
     """
-    _check(vectors, k, max_iters, tol, restarts, train_sample)
+    points = Points.of(vectors)
+    _check(len(points), k, max_iters, tol, restarts)
     generator = torch.Generator().manual_seed(seed)
-    rows = centred(vectors, train_sample, budget_mib, generator)
+    rows = centred(points, budget_mib)
     runs = []
     for _ in range(restarts):
         table = seed_centroids(rows, k, budget_mib, generator)
         runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration))
     table, history = min(runs, key=lambda run: run[1][-1])
-    centroids, labels = _use_every_code(vectors, table + rows.shift, budget_mib)
-    last = _inertia(vectors, centroids, labels, rows.sample)
+    centroids, labels = _use_every_code(points, table + rows.shift, budget_mib)
+    last = _inertia(points, centroids, labels)
     return Clustering(centroids, labels, (*history, last))
 
 
-def _check(vectors: Tensor, k: int, max_iters: int, tol: float, restarts: int, train_sample: int | None) -> None:
-    check_matrix(vectors, "vectors")
+def _check(rows: int, k: int, max_iters: int, tol: float, restarts: int) -> None:
     least = {"k": (k, 1), "max_iters": (max_iters, 1), "restarts": (restarts, 1), "tol": (tol, 0)}
     problems = [f"{name} is {value}; it must be at least {low}" for name, (value, low) in least.items() if value < low]
-    if len(vectors) < k:
-        problems.append(f"{len(vectors)} rows cannot fill {k} clusters; k must be at most the number of rows")
-    if train_sample is not None and train_sample < k:
-        problems.append(f"train_sample is {train_sample}; it must be at least k = {k}")
+    if rows < k:
+        problems.append(f"{rows} rows cannot fill {k} clusters; k must be at most the number of rows")
     if problems:
         raise InputError(problems)
 
 
-def seed_centroids(rows: Rows, k: int, budget_mib: int, generator: torch.Generator) -> Tensor:
+def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Generator) -> Tensor:
     """(K, D) seeds: more candidates than needed by D^2 draws in rounds, then the best K of them by greedy choice.
 
     The rounds are k-means|| (Bahmani et al., VLDB 2012). The choice takes, again and again, the candidate which
@@ -116,14 +109,13 @@ def seed_centroids(rows: Rows, k: int, budget_mib: int, generator: torch.Generat
     to date only where they could still win (Minoux, 1978): few passes, and all of them matrix operations.
     """
     floats = budget_mib << 18
-    n, d = len(rows.squares), rows.source.shape[1]
-    size = min(n, max(2 * k, min(_POOL * k, floats // (4 * d))))
-    if size == n and rows.held:
-        pool, squares = rows.source, rows.squares
+    n = len(rows)
+    size = min(n, max(2 * k, min(_POOL * k, floats // (4 * rows.dim))))
+    if size == n and rows.shifted:
+        pool, squares = rows.part(slice(0, n)), rows.squares
     else:
         picked = draw_rows(n, size, generator).to(rows.shift.device)
-        pool = rows.source[picked] if rows.held else rows.source[picked] - rows.shift
-        squares = rows.squares[picked]
+        pool, squares = rows.take(picked), rows.squares[picked]
     count = min(size, _CANDIDATES * k, int((floats // 4) ** 0.5))
     if count < 2 * k:  # too few to choose from, or their distances are over the budget
         return _candidates(pool, squares, k, generator)[0]
@@ -133,8 +125,8 @@ def seed_centroids(rows: Rows, k: int, budget_mib: int, generator: torch.Generat
 def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """`count` rows drawn by their distance to those before, at first to the mean; how many rows are nearest to each.
 
-    The mean itself is no candidate: on the residuals of a level it would take a crowd of rows that differ in all
-    directions, and one code in their middle tells few of them apart.
+    The mean itself isn't a candidate: on the residuals of a level it would take a crowd of rows that differ in all
+    directions, and one code in their middle separates few of them.
     """
     tables: list[Tensor] = []
     closest = squares.clone()
@@ -148,13 +140,13 @@ def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Gene
         draw = torch.multinomial(weight.cpu(), take, generator=generator).to(pool.device)
         table = pool[draw]
         half = half_norms(table)
-        for start, stop in chunks(len(pool), take, pool.shape[1], pool.device):
-            values = scores(pool[start:stop], table, half)
+        for part in work_chunks(len(pool), max(table.shape), pool.device):
+            values = scores(pool[part], table, half)
             code = row_argmax(values)
-            gap = (squares[start:stop] - 2 * values.gather(1, code[:, None]).flatten()).clamp_(min=0)
-            nearer = (gap < closest[start:stop]) if taken else torch.ones_like(gap, dtype=torch.bool)
-            owner[start:stop] = torch.where(nearer, code + taken, owner[start:stop])
-            closest[start:stop] = torch.where(nearer, gap, closest[start:stop])
+            gap = (squares[part] - 2 * values.gather(1, code[:, None]).flatten()).clamp_(min=0)
+            nearer = (gap < closest[part]) if taken else torch.ones_like(gap, dtype=torch.bool)
+            owner[part] = torch.where(nearer, code + taken, owner[part])
+            closest[part] = torch.where(nearer, gap, closest[part])
         closest[draw] = 0
         tables.append(table)
         taken += take
@@ -165,14 +157,14 @@ def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
     """The K of (M, D) candidates with (M,) weights which lower the inertia most, one after the other, (K, D)."""
     squares = table.square().sum(1)
     gaps = torch.empty(len(table), len(table), device=table.device)  # (M, M) squared distances
-    for start, stop in chunks(len(table), len(table), table.shape[1], table.device):
-        values = scores(table[start:stop], table, squares / 2)
-        gaps[start:stop] = (squares[start:stop, None] - 2 * values).clamp_(min=0)
+    for part in work_chunks(len(table), max(table.shape), table.device):
+        values = scores(table[part], table, squares / 2)
+        gaps[part] = (squares[part, None] - 2 * values).clamp_(min=0)
     chosen = [int((gaps @ weights).argmin())]
     closest = gaps[chosen[0]].clone()
     gains = torch.empty_like(weights)
-    for start, stop in chunks(len(table), len(table), 0, table.device):
-        gains[start:stop] = (closest - gaps[start:stop]).clamp_(min=0) @ weights
+    for part in work_chunks(len(table), len(table), table.device):
+        gains[part] = (closest - gaps[part]).clamp_(min=0) @ weights
     lazy = min(_LAZY, len(table) - 1)
     while len(chosen) < k:
         for _ in range(len(table)):  # two or three as a rule
@@ -189,7 +181,7 @@ def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
 
 
 def _lloyd(
-    rows: Rows,
+    rows: Centred,
     table: Tensor,
     max_iters: int,
     tol: float,
@@ -198,7 +190,7 @@ def _lloyd(
 ) -> tuple[Tensor, list[float]]:
     """Lloyd's iterations from (K, D) seeds; the centred centroids and the inertia after each iteration."""
     device = table.device
-    labels = torch.full((len(rows.squares),), -1, device=device)
+    labels = torch.full((len(rows),), -1, device=device)
     gaps = torch.empty_like(rows.squares)
     sums = torch.zeros(table.shape, dtype=torch.float64, device=device)
     total = rows.squares.sum(dtype=torch.float64)
@@ -220,28 +212,21 @@ def _lloyd(
     return table, history
 
 
-def _reassign(rows: Rows, table: Tensor, labels: Tensor, sums: Tensor, gaps: Tensor, budget_mib: int) -> int:
+def _reassign(rows: Centred, table: Tensor, labels: Tensor, sums: Tensor, gaps: Tensor, budget_mib: int) -> int:
     """One pass: labels (-1 before the first), cluster sums and squared distances in place; how many labels moved."""
     half = half_norms(table)
     moved = 0
-    for start, stop in chunks(len(labels), len(table), table.shape[1], table.device, budget_mib):
-        part = rows.part(start, stop)  # (n, D)
-        values = scores(part, table, half)  # (n, K)
+    for part in work_chunks(len(rows), max(table.shape), table.device, budget_mib):
+        some = rows.part(part)  # (n, D)
+        values = scores(some, table, half)  # (n, K)
         code = row_argmax(values)
-        gaps[start:stop] = rows.squares[start:stop] - 2 * values.gather(1, code[:, None]).flatten()
-        old = labels[start:stop]
-        changed = (code != old).nonzero().flatten()
-        if not len(changed):
-            continue
-        moved += len(changed)
-        leaving = changed[old[changed] >= 0]
-        add_rows(sums, code[changed], part[changed].double())
-        add_rows(sums, old[leaving], -part[leaving].double())
-        labels[start:stop] = code
+        gaps[part] = rows.squares[part] - 2 * values.gather(1, code[:, None]).flatten()
+        moved += move_rows(sums, some, labels[part], code)
+        labels[part] = code
     return moved
 
 
-def _fill_empty(rows: Rows, labels: Tensor, gaps: Tensor, sums: Tensor, counts: Tensor) -> None:
+def _fill_empty(rows: Centred, labels: Tensor, gaps: Tensor, sums: Tensor, counts: Tensor) -> None:
     """Gives each empty cluster one of the rows that lie farthest from their centroids, in place."""
     empty = (counts == 0).nonzero().flatten().tolist()
     if not empty:
@@ -252,7 +237,7 @@ def _fill_empty(rows: Rows, labels: Tensor, gaps: Tensor, sums: Tensor, counts: 
         if counts[donor] < 2:
             continue
         code = empty.pop()
-        value = rows.part(row, row + 1)[0].double()
+        value = rows.part(slice(row, row + 1))[0].double()
         sums[donor] -= value
         sums[code] = value
         counts[donor] -= 1
@@ -262,38 +247,46 @@ def _fill_empty(rows: Rows, labels: Tensor, gaps: Tensor, sums: Tensor, counts: 
             return
 
 
-def _use_every_code(vectors: Tensor, centroids: Tensor, budget_mib: int) -> tuple[Tensor, Tensor]:
+def _use_every_code(points: Points, centroids: Tensor, budget_mib: int) -> tuple[Tensor, Tensor]:
     """Moves unused centroids onto the rows farthest from theirs; the centroids, and the labels to them.
 
     A centroid that is equal to a row keeps that row, so each round settles one code or more for good, and the
     rounds end: with every code used, or with every row equal to a centroid, where the rest is surplus.
     """
     k = len(centroids)
-    labels = nearest(vectors, centroids, budget_mib=budget_mib)
+    labels = nearest(points, centroids, budget_mib=budget_mib)
     counts = torch.bincount(labels, minlength=k)
     while not bool(counts.all()):
         empty = (counts == 0).nonzero().flatten()
-        far = squared_distances(vectors, centroids, labels, budget_mib=budget_mib).topk(len(empty))
-        targets = torch.unique(vectors[far.indices[far.values > 0]], dim=0)
+        gaps = squared_distances(points, centroids, labels, budget_mib=budget_mib)
+        far = gaps.topk(len(empty))
+        targets = torch.unique(points.take(far.indices[far.values > 0]), dim=0)
+        if 0 < len(targets) < len(empty):  # many rows of few values: one of each cluster, or there are as many rounds
+            others = points.take(_farthest(gaps, labels, k))
+            targets = torch.unique(torch.cat([targets, others]), dim=0)[: len(empty)]
         if not len(targets):
             order = torch.argsort((counts == 0).long(), stable=True)
             centroids = centroids[order]
             centroids[k - len(empty) :] = centroids[0].clone()
-            return centroids, nearest(vectors, centroids, budget_mib=budget_mib)
+            return centroids, nearest(points, centroids, budget_mib=budget_mib)
         centroids = centroids.clone()
         centroids[empty[: len(targets)]] = targets
-        labels = nearest(vectors, centroids, budget_mib=budget_mib)
+        labels = nearest(points, centroids, budget_mib=budget_mib)
         counts = torch.bincount(labels, minlength=k)
     return centroids, labels
 
 
-def _inertia(vectors: Tensor, centroids: Tensor, labels: Tensor, sample: Tensor | None) -> float:
-    """The sum of squared distances of the rows (of the sample of them) to their centroids."""
-    total = torch.zeros((), dtype=torch.float64, device=vectors.device)
-    trained = torch.ones_like(labels, dtype=torch.bool)
-    if sample is not None:
-        trained = torch.zeros_like(trained).index_fill_(0, sample, True)
-    for start, stop in chunks(len(vectors), 0, vectors.shape[1], vectors.device):
-        gaps = (vectors[start:stop] - centroids[labels[start:stop]]).square_().sum(1, dtype=torch.float64)
-        total += gaps[trained[start:stop]].sum()
+def _farthest(gaps: Tensor, labels: Tensor, k: int) -> Tensor:
+    """The row of each cluster with the largest gap (N,), the first of several; clusters without a gap have none."""
+    largest = torch.zeros(k, dtype=gaps.dtype, device=gaps.device).scatter_reduce_(0, labels, gaps, "amax")
+    rows = ((gaps == largest[labels]) & (gaps > 0)).nonzero().flatten()
+    first = torch.full((k,), len(gaps), device=gaps.device).scatter_reduce_(0, labels[rows], rows, "amin")
+    return first[first < len(gaps)]
+
+
+def _inertia(points: Points, centroids: Tensor, labels: Tensor) -> float:
+    """The sum of squared distances of the rows to their centroids."""
+    total = torch.zeros((), dtype=torch.float64, device=points.device)
+    for part in work_chunks(len(points), points.dim, points.device):
+        total += (points.part(part) - centroids[labels[part]]).square_().sum(1, dtype=torch.float64).sum()
     return float(total)

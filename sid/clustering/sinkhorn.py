@@ -18,7 +18,7 @@ def sinkhorn(distances: Tensor, epsilon: float, iters: int) -> Tensor:
     overflows; they start hot and cool down to `epsilon`, so that few sweeps do where it is small.
 
     Args:
-        distances: (n, K) finite costs of any size and sign; n need be no multiple of K.
+        distances: (n, K) finite costs of any size and sign; n needn't be a multiple of K.
         epsilon: temperature in the unit of the distances, > 0. Far below the gaps between distances the plan
             nears a hard balanced assignment; far above it is uniform.
         iters: sweeps at the last temperature, 10 to 100 is sane.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
@@ -11,31 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sid.clustering.distances import Rows, chunks, half_norms, scores
+from sid.clustering.scores import Problem
 from sid.errors import InputError
 
 _LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
 _COST_STEPS = 10**9  # the flow's costs are integers: this many steps to the largest
 Floats = NDArray[np.float64]
-Scores = NDArray[np.float32]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Rows to share out among clusters of `lo` to `hi` rows; of a sample of rows the two are scaled, and fractions."""
-
-    rows: Rows
-    lo: float
-    hi: float
-    budget_mib: int
-
-    @property
-    def size(self) -> int:
-        return len(self.rows.squares)
-
-
-def flow_assign(problem: Problem, table: Tensor) -> Tensor:
+def flow_assign(problem: Problem) -> Tensor:
     """The optimal labels, (N,) int64, by OR-tools' minimum cost flow over all N x K pairs.
 
     Raises:
@@ -45,8 +30,8 @@ def flow_assign(problem: Problem, table: Tensor) -> Tensor:
         solver = import_module("ortools.graph.python.min_cost_flow").SimpleMinCostFlow
     except ImportError as error:
         raise InputError("solver 'exact' needs OR-tools: pip install 'ortools>=9.10'") from error
-    n, k, lo, hi = problem.size, len(table), int(problem.lo), int(problem.hi)
-    values = scores(problem.rows.part(0, n), table, half_norms(table)).double()  # (N, K)
+    n, k, lo, hi = problem.size, problem.clusters, int(problem.lo), int(problem.hi)
+    values = problem.scores.part(slice(0, n)).double()  # (N, K)
     regrets = (values.amax(1, keepdim=True) - values).cpu().numpy()
     unit = regrets.max() / _COST_STEPS or 1.0
     costs = np.rint(regrets / unit).astype(np.int64)
@@ -62,16 +47,16 @@ def flow_assign(problem: Problem, table: Tensor) -> Tensor:
     if status != flow.OPTIMAL:
         raise RuntimeError(f"the flow of {n} rows to {k} clusters of {lo} to {hi} ended with status {status}")
     used = flow.flows(pairs).reshape(n, k)
-    return torch.from_numpy(used.argmax(1)).to(table.device)
+    return torch.from_numpy(used.argmax(1)).to(problem.scores.device)
 
 
-def settle(problem: Problem, table: Tensor, labels: Tensor, prices: Tensor, tolerance: float) -> Tensor:
+def settle(problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> Tensor:
     """Labels within the bounds from labels that are least in distance plus price, by shortest paths over clusters.
 
     With a tolerance of 0 the result is optimal where the rows that may move fit the budget; rows within `tolerance`
     of a path's cost move along with it, which saves paths and costs at most `tolerance` for each such row.
     """
-    graph = _Graph(problem, table, labels, prices, tolerance)
+    graph = _Graph(problem, labels, prices, tolerance)
     while (graph.excess > 0).any():
         graph.advance()
     return torch.from_numpy(graph.labels).to(labels.device)
@@ -89,9 +74,9 @@ class _Graph:
     by such a row wait until the cluster's rows have been chosen anew.
     """
 
-    def __init__(self, problem: Problem, table: Tensor, labels: Tensor, prices: Tensor, tolerance: float) -> None:
-        k = len(table)
-        self.problem, self.table, self.half = problem, table, half_norms(table)
+    def __init__(self, problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> None:
+        k = problem.clusters
+        self.problem = problem
         self.tolerance = tolerance
         self.lo, self.hi, self.sink = int(problem.lo), int(problem.hi), k
         self.labels: Ints = labels.cpu().numpy().copy()
@@ -104,7 +89,7 @@ class _Graph:
         held = max(_LEAST_HELD * k, (problem.budget_mib << 17) // k)  # half the budget, in rows of K float32
         self.most = problem.size if held >= problem.size else held // k
         self.rows: list[Ints] = [np.empty(0, np.int64)] * k
-        self.scores: list[Scores] = [np.empty((0, k), np.float32)] * k
+        self.scores: list[Singles] = [np.empty((0, k), np.float32)] * k
         self.reach: Floats = np.full(k, np.inf)
         self.since: Floats = np.zeros((k, k))  # the potentials at which a cluster's rows were chosen
         self.fresh = np.zeros(k, bool)
@@ -177,16 +162,15 @@ class _Graph:
 
     def _scores(self, rows: Ints) -> Iterator[Tensor]:
         """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
-        width, device = self.table.shape[1], self.table.device
+        device = self.problem.scores.device
         yield torch.empty(0, self.sink, device=device)
-        for start, stop in chunks(len(rows), self.sink, width, device, self.problem.budget_mib):
-            index = torch.from_numpy(rows[start:stop]).to(device)
-            yield scores(self.problem.rows.take(index), self.table, self.half)
+        for part in self.problem.chunks(len(rows)):
+            yield self.problem.scores.take(torch.from_numpy(rows[part]).to(device))
 
     def _leaving(self, rows: Ints) -> Floats:
         """(n,) least growth of distance plus price at which each of these rows moves to another cluster."""
-        prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.table.device)
-        owners = torch.from_numpy(self.labels[rows]).to(self.table.device)[:, None]
+        prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.problem.scores.device)
+        owners = torch.from_numpy(self.labels[rows]).to(self.problem.scores.device)[:, None]
         found = []
         start = 0
         for part in self._scores(rows):
@@ -198,7 +182,7 @@ class _Graph:
         leaving: Floats = np.concatenate(found)
         return leaving
 
-    def _least(self, node: int, values: Scores) -> Floats:
+    def _least(self, node: int, values: Singles) -> Floats:
         """(K,) least growth of the squared distance at which a row of (n, K) scores moves from here to each cluster."""
         least: Floats = np.full(self.sink, np.inf)
         if len(values):
@@ -261,7 +245,7 @@ class _Graph:
         return int(self.hi - self.passed[a]) if b == self.sink else int(self.passed[b] - self.lo)
 
     def _move(self, path: list[tuple[int, int]], movable: list[Ints | None], amount: int) -> None:
-        arrivals: list[tuple[int, Ints, Scores]] = []
+        arrivals: list[tuple[int, Ints, Singles]] = []
         losers = set()
         for (a, b), positions in zip(path, movable, strict=True):
             if positions is None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from sid.arrays import code_lists, row_chunks
+from sid.arrays import chunks, code_lists
 from sid.catalogue.metadata import FIELDS
 from sid.export.jsonfiles import write_object
 from sid.export.source import Format, Source
 from sid.ids import SemanticIds, tokens
+
+_ITEM_BYTES = 1 << 10  # about what an item's texts take
 
 
 def write_index(path: Path, keys: Iterable[str], sids: SemanticIds) -> int:
@@ -22,7 +24,7 @@ def write_index(path: Path, keys: Iterable[str], sids: SemanticIds) -> int:
 
 def write_items(path: Path, keys: Iterable[str], titles: Sequence[str], items: pl.DataFrame) -> int:
     """Key -> {title, description, brand, categories} in item order, '' where nothing is known; returns their number."""
-    parts = (items[part].select(FIELDS[1:]).fill_null("") for part in row_chunks(len(items)))
+    parts = (items[part].select(FIELDS[1:]).fill_null("") for part in chunks(len(items), _ITEM_BYTES))
     others = (row for part in parts for row in part.iter_rows(named=True))
     rows = zip(keys, titles, others, strict=True)
     return write_object(path, ((key, {FIELDS[0]: title, **other}) for key, title, other in rows))

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sid.arrays import row_chunks
+from sid.arrays import chunks
 from sid.catalogue.text_files import text_lines
 from sid.errors import InputError, listed
 from sid.interactions import splits as splitting
@@ -56,7 +56,7 @@ class Split:
 
     def rows(self) -> Iterator[tuple[int, list[int], int]]:
         """User, history (oldest first) and next item of every row."""
-        for part in row_chunks(len(self)):
+        for part in chunks(len(self), 128):
             columns = (column[part].tolist() for column in (self.users, self.starts, self.targets))
             for user, start, target in zip(*columns, strict=True):
                 *history, item = self.items[start : target + 1].tolist()

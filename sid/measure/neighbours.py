@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors
-from sid.catalogue.duplicates import first_equal, small_chunks
+from sid.arrays import Codes, Vectors, chunks
+from sid.catalogue.duplicates import first_equal
 
 NEIGHBOURS = 10
 ALL_QUERIES = 5000  # up to so many items, each of them is a query
@@ -227,11 +227,9 @@ class _Best:
         self._waiting, self._held = [], 0
         query, point = self._prune(query, point, score)
         distance = np.empty(len(query))
-        done = 0
-        for part in small_chunks(np.arange(len(query)), 4 * self._queries.shape[1]):
+        for part in chunks(len(query), 32 * self._queries.shape[1]):
             apart = self._read(point[part]).astype(np.float64) - self._queries[query[part]]
-            distance[done : done + len(part)] = (apart * apart).sum(axis=1)
-            done += len(part)
+            distance[part] = (apart * apart).sum(axis=1)
         if self._first is not None:
             distance[point == self._first[query]] = -1
         query = np.concatenate([self._query, query])

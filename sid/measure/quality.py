@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors, row_chunks
+from sid.arrays import Codes, Vectors, chunks
 from sid.catalogue.duplicates import first_equal
 from sid.files import round6
 from sid.measure import metrics, neighbours
@@ -36,7 +36,7 @@ def measure(quantizer: Decoder, vectors: Vectors, codes: Codes) -> dict[str, Any
         `recall_at_10` and what luck would give; and `levels`.
     """
     sums = metrics.Reconstruction(vectors.mean(axis=0, dtype=np.float64))
-    for part in row_chunks(len(vectors)):
+    for part in chunks(len(vectors), 32 * vectors.shape[1]):
         sums.add(vectors[part], quantizer.decode(codes[part]))
     prefixes = metrics.prefix_ids(codes)
     near = neighbours.search(vectors)
@@ -103,7 +103,7 @@ def error_added(quantizer: Decoder, vectors: Vectors, before: Codes, after: Code
         before, after: (N, L) codes; only rows that differ are decoded twice.
     """
     error_before = error_change = 0.0
-    for part in row_chunks(len(vectors)):
+    for part in chunks(len(vectors), 32 * vectors.shape[1]):
         rows = vectors[part].astype(np.float64)
         error = ((rows - quantizer.decode(before[part])) ** 2).sum(axis=1)
         error_before += float(error.sum())

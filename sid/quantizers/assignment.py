@@ -1,46 +1,152 @@
-"""Give a whole catalogue its codes: by nearest codeword row by row, or with bounded sizes at every level."""
+"""Give a whole catalogue its codes: by nearest codeword row by row, or with bounded sizes at every level.
+
+`assign` is where the choice between the two, and the slack of the bounds, are decided.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, check_codes, row_chunks
-from sid.clustering.balanced import balanced_assign, size_bounds
+from sid.arrays import Codes, Vectors, check_codes, chunks
+from sid.clustering.balanced import share_out, size_bounds
+from sid.clustering.scores import HeldScores, Scores
+from sid.params import Index
 from sid.quantizers.base import Quantizer
+
+SLACK = 1
+"""Of bounded sizes where neither `index.slack` nor the fit says another: MiniOneRec's."""
+
+_HELD_BYTES = 512 << 20  # scores of a level that are held; of more, they are made again for each pass over the rows
+
+
+def assign(quantizer: Quantizer, vectors: Vectors, wanted: Index) -> tuple[Codes, Literal["nearest", "balanced"]]:
+    """The codes of a catalogue as `index` wants them, and how they were assigned.
+
+    `auto` is `balanced` for a quantizer whose fit bounded the sizes of its clusters (its section has a slack), and
+    `nearest` for any other.
+
+    Args:
+        vectors: (N, D) float32; may be a memory map.
+
+    Returns:
+        (N, L) int32, and 'nearest' or 'balanced'; the slack of the latter is `slack_of`.
+
+    Raises:
+        InputError: balanced, and fewer rows than codes at a level.
+    """
+    balanced = wanted.assignment == "balanced"
+    if wanted.assignment == "auto":
+        balanced = fitted_slack(quantizer) is not None
+    if balanced:
+        return balanced_codes(quantizer, vectors, slack_of(quantizer, wanted)), "balanced"
+    return nearest_codes(quantizer, vectors), "nearest"
+
+
+def slack_of(quantizer: Quantizer, wanted: Index) -> int:
+    """How far sizes may lie from N // K: `index.slack`, else the fit's own, else `SLACK`."""
+    if wanted.slack is not None:
+        return wanted.slack
+    fitted = fitted_slack(quantizer)
+    return SLACK if fitted is None else fitted
+
+
+def fitted_slack(quantizer: Quantizer) -> int | None:
+    """The slack that the fit kept its clusters' sizes within; None where it didn't bound them."""
+    config = quantizer.info.get("config")
+    slack = config.get("slack") if isinstance(config, dict) else None
+    return slack if isinstance(slack, int) else None
 
 
 def nearest_codes(quantizer: Quantizer, vectors: Vectors) -> Codes:
     """(N, D) -> (N, L) int32 by `Quantizer.encode`, a chunk of rows at a time."""
     codes = np.empty((len(vectors), len(quantizer.code_sizes)), np.int32)
-    for part in tqdm(list(row_chunks(len(vectors))), "index", unit="chunk", disable=None):
+    for part in tqdm(list(chunks(len(vectors), 4 * vectors.shape[1])), "index", unit="chunk", disable=None):
         found = quantizer.encode(vectors[part])
         codes[part] = check_codes(found, quantizer.code_sizes, f"codes of the {quantizer.method} model")
     return codes
 
 
-def balanced_codes(quantizer: Quantizer, vectors: Vectors, slack: int, device: str) -> Codes:
+def balanced_codes(quantizer: Quantizer, vectors: Vectors, slack: int) -> Codes:
     """(N, D) -> (N, L) int32 with every code of a level held by about as many items, whatever fitted the codebooks.
 
-    At each level the residuals are assigned at the least total squared distance such that every code has
+    At each level rows are assigned at the least total cost (`Quantizer.costs`) such that every code has
     `size_bounds(N, K, slack)` items. The codes of a row depend on all others: new items are coded by `encode`.
 
     Args:
-        vectors: (N, D), N at least the largest codebook. Their latents are held in memory.
+        vectors: (N, D), N at least the largest codebook. Beside the codes, memory has N x K scores of a level where
+            they take 512 MiB at most, or some chunks of them.
         slack: how far sizes may lie from N // K.
-        device: 'cpu' or 'cuda'.
 
     Raises:
         InputError: fewer rows than codes at a level.
     """
-    parts = [quantizer.latents(vectors[part]) for part in row_chunks(len(vectors))]
-    residual = torch.from_numpy(np.concatenate(parts)).to(device)
     codes = np.empty((len(vectors), len(quantizer.code_sizes)), np.int32)
-    for level, codebook in enumerate(tqdm(quantizer.codebooks, "index, balanced", unit="level", disable=None)):
-        size_min, size_max = size_bounds(len(vectors), len(codebook), slack)
-        book = torch.from_numpy(codebook).to(device)
-        labels = balanced_assign(residual, book, size_min=size_min, size_max=size_max)
-        residual -= book[labels]
-        codes[:, level] = labels.cpu().numpy()
+    for level, size in enumerate(tqdm(quantizer.code_sizes, "index, balanced", unit="level", disable=None)):
+        size_min, size_max = size_bounds(len(vectors), size, slack)
+        scores: Scores = CostScores(quantizer, vectors, codes[:, :level])
+        if 4 * len(vectors) * size <= _HELD_BYTES:
+            scores = _held(scores)
+        codes[:, level] = share_out(scores, size_min=size_min, size_max=size_max).cpu().numpy()
     return codes
+
+
+@dataclass(frozen=True)
+class CostScores:
+    """The scores of a level by `Quantizer.costs`, made whenever they are asked for."""
+
+    quantizer: Quantizer
+    vectors: Vectors
+    prefix: Codes
+
+    @property
+    def clusters(self) -> int:
+        """K of the next level."""
+        return int(self.quantizer.code_sizes[self.prefix.shape[1]])
+
+    @property
+    def width(self) -> int:
+        """Float32 values a row beside its scores: the row, and the costs in float64."""
+        return 2 * int(self.vectors.shape[1]) + 4 * self.clusters
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are shared out."""
+        return torch.device(self.quantizer.device)
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.vectors)
+
+    def part(self, rows: slice, offset: Tensor | None = None) -> Tensor:
+        """(n, K) of a slice of rows, less an offset."""
+        found = self._scores(self.vectors[rows], self.prefix[rows])
+        return found if offset is None else found.sub_(offset)
+
+    def take(self, index: Tensor) -> Tensor:
+        """(n, K) of the rows of these numbers."""
+        chosen = index.cpu().numpy()
+        return self._scores(self.vectors[chosen], self.prefix[chosen])
+
+    def subset(self, index: Tensor) -> CostScores:
+        """Those rows alone, held in memory."""
+        chosen = index.cpu().numpy()
+        return CostScores(self.quantizer, self.vectors[chosen], self.prefix[chosen])
+
+    def _scores(self, vectors: Vectors, prefix: Codes) -> Tensor:
+        costs = self.quantizer.costs(vectors, prefix)
+        # what the least costs is the row's own, and without it float32 keeps the digits of the differences
+        costs -= costs.min(axis=1, keepdims=True)
+        return torch.from_numpy((costs * -0.5).astype(np.float32)).to(self.device)
+
+
+def _held(scores: Scores) -> HeldScores:
+    values = torch.empty(len(scores), scores.clusters, device=scores.device)
+    for part in chunks(len(scores), 4 * (scores.clusters + scores.width)):
+        values[part] = scores.part(part)
+    return HeldScores(values)

@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sid.arrays import Codes, Vectors, check_codes
+from sid.arrays import Codes, Vectors, check_codes, chunks
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
-from sid.quantizers.residual import check_dim, next_costs, quantize, sum_codewords
+from sid.quantizers.residual import Coder, check_codebooks, check_dim, sum_codewords
 
 KIND = "autoencoder"
 
-_BLOCK_ROWS = 4096
+_BLOCK_BYTES = 16 << 20  # of the widest layer's float64 values
 _FLOAT64_BITS = 53
 
 
@@ -65,6 +65,11 @@ class Mlp:
         """The dimension of its output."""
         return len(self.weights[-1])
 
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes in float64 at the widest layer."""
+        return 8 * max(self.dim, *map(len, self.weights))
+
     def state(self) -> dict[str, Any]:
         """Tensors and plain values, for `from_state`."""
         return {
@@ -75,11 +80,11 @@ class Mlp:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Mlp:
-        """The perceptron whose `state` this is."""
+        """The perceptron whose `state` this is; InputError where it isn't one."""
         return cls(
-            tuple(weight.numpy() for weight in state["weights"]),
-            tuple(bias.numpy() for bias in state["biases"]),
-            bool(state["residual"]),
+            model_file.arrays(state, "weights", 2),
+            model_file.arrays(state, "biases", 1),
+            model_file.value(state, "residual", bool),
         )
 
 
@@ -136,7 +141,7 @@ class AutoencoderQuantizer:
         scaling: what is done to a row before the encoder, and undone after the decoder.
         method: the name of the method that fitted it.
         device: where `encode` and `decode` work, e.g. 'cpu' or 'cuda'.
-        info: the config and figures of the fit, as plain values; saved with it, of no effect.
+        info: the config and figures of the fit, as plain values.
     """
 
     encoder: Mlp
@@ -149,20 +154,13 @@ class AutoencoderQuantizer:
 
     def __post_init__(self) -> None:
         """Check the parts against each other; InputError where they don't fit."""
-        if not self.codebooks:
-            raise InputError("an autoencoder quantizer needs at least one codebook")
         e_dim = self.encoder.out_dim
         if (self.encoder.dim, self.decoder.dim, self.decoder.out_dim) != (self.dim, e_dim, self.dim):
             raise InputError(
                 f"encoder {self.encoder.dim} -> {e_dim} and decoder {self.decoder.dim} -> {self.decoder.out_dim}, "
                 f"must be {self.dim} -> e_dim and e_dim -> {self.dim}"
             )
-        for level, book in enumerate(self.codebooks):
-            if book.ndim != 2 or book.shape[1] != e_dim or book.dtype != np.float32 or not np.isfinite(book).all():
-                raise InputError(
-                    f"codebook {level} has shape {book.shape} and dtype {book.dtype}, "
-                    f"must be (K, {e_dim}) float32 and finite"
-                )
+        check_codebooks(self.codebooks, e_dim)
 
     @property
     def dim(self) -> int:
@@ -177,38 +175,31 @@ class AutoencoderQuantizer:
     def latents(self, vectors: Vectors) -> Vectors:
         """(N, D) -> (N, e_dim) float32: the encoder's output; a row's never depends on the other rows."""
         check_dim(vectors, self.dim)
-        exact = ExactMlp(self.encoder, self.device)
+        coder = self._coder()
         out = np.empty((len(vectors), self.encoder.out_dim), np.float32)
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            rows = self.scaling.apply(vectors[start : start + _BLOCK_ROWS])
-            out[start : start + len(rows)] = exact(torch.from_numpy(rows).to(self.device)).cpu().numpy()
+        for part in chunks(len(vectors), coder.row_bytes, coder.budget_bytes):
+            out[part] = coder.latents(vectors[part]).cpu().numpy()
         return out
 
-    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
-        """(n, D), (n, l) -> (n, K_l) float64: what each code of the next level costs, see `Quantizer`."""
-        return next_costs(self.latents(vectors), self.codebooks, prefix)
-
     def encode(self, vectors: Vectors) -> Codes:
-        """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
+        """(N, D) -> (N, L) int32, the nearest code level by level; a row's codes never depend on the other rows."""
         check_dim(vectors, self.dim)
-        books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
-        exact = ExactMlp(self.encoder, self.device)
-        codes = np.empty((len(vectors), len(books)), np.int32)
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            rows = self.scaling.apply(vectors[start : start + _BLOCK_ROWS])
-            found = quantize(exact(torch.from_numpy(rows).to(self.device)), books)
-            codes[start : start + len(rows)] = found.cpu().numpy()
-        return codes
+        return self._coder().encode(vectors)
+
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """Squared distances of what the prefix leaves to each code of the next level; see `Quantizer.costs`."""
+        check_dim(vectors, self.dim)
+        return self._coder().costs(vectors, prefix)
 
     def decode(self, codes: Codes) -> Vectors:
         """(N, L) -> (N, D) float32, in the input space."""
         codes = check_codes(codes, self.code_sizes, "codes")
         exact = ExactMlp(self.decoder, self.device)
         vectors = np.empty((len(codes), self.dim), np.float32)
-        for start in range(0, len(codes), _BLOCK_ROWS):
-            words = sum_codewords(codes[start : start + _BLOCK_ROWS], self.codebooks)
+        for part in chunks(len(codes), self.decoder.row_bytes, _BLOCK_BYTES):
+            words = sum_codewords(codes[part], self.codebooks)
             decoded = exact(torch.from_numpy(words).to(self.device)).cpu().numpy()
-            vectors[start : start + len(words)] = self.scaling.undo(decoded)
+            vectors[part] = self.scaling.undo(decoded)
         return vectors
 
     def save(self, path: str | Path) -> None:
@@ -226,13 +217,29 @@ class AutoencoderQuantizer:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: str) -> AutoencoderQuantizer:
-        """The quantizer that `save` wrote, to work on `device`."""
+        """The quantizer that `save` wrote, to work on `device`; InputError where the state isn't one."""
         return cls(
-            Mlp.from_state(state["encoder"]),
-            tuple(book.numpy() for book in state["codebooks"]),
-            Mlp.from_state(state["decoder"]),
-            Scaling(state["mean"].numpy(), float(state["scale"])),
-            str(state["method"]),
+            _mlp(state, "encoder"),
+            model_file.arrays(state, "codebooks", 2),
+            _mlp(state, "decoder"),
+            model_file.scaling(state),
+            model_file.value(state, "method", str),
             device,
-            state["info"],
+            model_file.value(state, "info", dict),
         )
+
+    def _coder(self) -> Coder:
+        exact = ExactMlp(self.encoder, self.device)
+        books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
+
+        def latents(rows: Vectors) -> Tensor:
+            return exact(torch.from_numpy(self.scaling.apply(rows)).to(self.device))
+
+        return Coder(latents, books, self.encoder.row_bytes, _BLOCK_BYTES)
+
+
+def _mlp(state: Mapping[str, Any], name: str) -> Mlp:
+    try:
+        return Mlp.from_state(model_file.value(state, name, dict))
+    except InputError as error:
+        raise InputError(f"{name}: {problem}" for problem in error.problems) from None

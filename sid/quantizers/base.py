@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors, row_chunks
+from sid.arrays import Codes, Vectors, chunks
 from sid.errors import InputError
 
 
@@ -33,24 +33,35 @@ class Quantizer(Protocol):
         ...
 
     @property
-    def codebooks(self) -> Sequence[Vectors]:
-        """One (K, e_dim) float32 array a level, in the space of `latents`."""
+    def device(self) -> str:
+        """Where it works, e.g. 'cpu' or 'cuda'."""
         ...
 
-    def latents(self, vectors: Vectors) -> Vectors:
-        """(N, D) -> (N, e_dim) float32: what the codebooks quantize. Level l codes what levels before it left."""
-        ...
-
-    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
-        """(n, D) and the codes of their first l levels (n, l), l < L -> (n, K_l): what each next code costs.
-
-        The squared Euclidean distance, in the space in which the method quantizes, between what those levels leave
-        of each row and each code.
-        """
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """`config` and `figures` of the fit, as plain values; {} for codebooks from elsewhere."""
         ...
 
     def encode(self, vectors: Vectors) -> Codes:
-        """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
+        """(N, D) -> (N, L) int32, the nearest code level by level; a row's codes never depend on the other rows."""
+        ...
+
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """What each code of the next level costs a row whose codes before it are known.
+
+        `encode` is the argmin of it, level by level, ties to the lowest code.
+
+        Args:
+            vectors: (n, D) float32.
+            prefix: (n, l) int32 codes of the first l levels, l from 0 to L - 1; any codes, not only the nearest.
+
+        Returns:
+            (n, K_l) float64: the squared Euclidean distance, in the space that the method quantizes in, between
+            what the codes of the prefix leave of a row and each codeword of level l.
+
+        Raises:
+            InputError: other shapes or dtypes, a code that there isn't, NaN or infinity.
+        """
         ...
 
     def decode(self, codes: Codes) -> Vectors:
@@ -98,13 +109,14 @@ class Scaling:
 
     @classmethod
     def of(cls, vectors: Vectors) -> Scaling:
-        """Measure (N, D) vectors, N >= 1, a chunk at a time, in float64.
+        """Measure (N, D) float32 vectors, N >= 1, a chunk at a time, in float64.
 
         Raises:
             InputError: a row holds NaN or infinity.
         """
         total = np.zeros(vectors.shape[1])
-        for part in row_chunks(len(vectors)):
+        row_bytes = 24 * vectors.shape[1]
+        for part in chunks(len(vectors), row_bytes):
             finite = np.isfinite(vectors[part]).all(axis=1)
             if not finite.all():
                 row = part.start + int(finite.argmin())
@@ -112,7 +124,7 @@ class Scaling:
             total += vectors[part].sum(axis=0, dtype=np.float64)
         mean = np.asarray(total / len(vectors), np.float32)
         square = 0.0
-        for part in row_chunks(len(vectors)):
+        for part in chunks(len(vectors), row_bytes):
             centred = vectors[part].astype(np.float64) - mean
             square += float(np.einsum("nd,nd->", centred, centred))
         scale = float(np.float32(np.sqrt(square / vectors.size)))

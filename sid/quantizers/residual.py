@@ -1,56 +1,80 @@
-"""ResidualQuantizer: codebooks in the (centred, scaled) input space. RQ-KMeans and its constrained form end here."""
+"""Residual coding, level after level, and ResidualQuantizer: codebooks in the (centred, scaled) input space.
+
+`cascade` is the one loop over the levels; what codes, fits or trains says how a level chooses its codes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, check_codes, row_chunks
-from sid.clustering.distances import nearest
-from sid.clustering.kmeans import Clustering
+from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
+from sid.clustering.distances import all_distances, nearest
 from sid.errors import InputError
-from sid.files import round6
-from sid.params import MethodConfig, Quant
 from sid.quantizers import model_file
-from sid.quantizers.base import Fit, Scaling
+from sid.quantizers.base import Scaling
 
 KIND = "residual"
 
+Left = TypeVar("Left")
 
-class Engine(Protocol):
-    """Clusters the rows of one level; `kmeans` and `balanced_kmeans` with their options filled in are engines."""
 
-    def __call__(
-        self, vectors: Tensor, k: int, /, *, seed: int, on_iteration: Callable[[int, float], None]
-    ) -> Clustering:
-        """(N, D) float32 -> K centroids and N labels."""
-        ...
+def subtract(residual: Tensor, codebook: Tensor, labels: Tensor) -> Tensor:
+    """(N, e_dim) rows less their codewords, in place and in chunks."""
+    for part in chunks(len(residual), 8 * residual.shape[1]):
+        residual[part] -= codebook[labels[part]]
+    return residual
+
+
+def cascade(
+    left: Left,
+    levels: int,
+    choose: Callable[[int, Left], tuple[Tensor, Tensor]],
+    less: Callable[[Left, Tensor, Tensor], Left],
+) -> tuple[Tensor, Left]:
+    """Code rows level by level, each level what the ones before it left.
+
+    Args:
+        left: the rows, in whatever form `choose` and `less` take them.
+        levels: L, at least 1.
+        choose: (level from 0, what is left) -> labels (N,) int64 and the level's codebook (K, e_dim).
+        less: (what is left, codebook, labels) -> what that level leaves; `subtract` for a tensor that may be
+            overwritten.
+
+    Returns:
+        Codes (N, L) int64, and what the last level leaves.
+    """
+    codes = []
+    for level in range(levels):
+        labels, codebook = choose(level, left)
+        left = less(left, codebook, labels)
+        codes.append(labels)
+    return torch.stack(codes, dim=1), left
 
 
 def quantize(residual: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
-    """Code (n, e_dim) rows level by level, each level what the ones before it left.
-
-    Args:
-        residual: (n, e_dim) float32; overwritten with what the last level leaves.
-        codebooks: L tensors (K, e_dim) float32 on the same device.
+    """The nearest codes of (n, e_dim) float32 rows, which are overwritten with what the last level leaves.
 
     Returns:
         (n, L) int64; a row's codes depend on that row alone.
     """
-    codes = []
-    for codebook in codebooks:
-        labels = nearest(residual, codebook)
-        residual -= codebook[labels]
-        codes.append(labels)
-    return torch.stack(codes, dim=1)
+    return cascade(
+        residual, len(codebooks), lambda level, left: (nearest(left, codebooks[level]), codebooks[level]), subtract
+    )[0]
+
+
+def remainder(residual: Tensor, codebooks: Sequence[Tensor], codes: Tensor) -> Tensor:
+    """What codes (n, l) of the first l levels leave of (n, e_dim) rows, in place; to the bit what `quantize` leaves."""
+    if codes.shape[1]:
+        cascade(residual, codes.shape[1], lambda level, _: (codes[:, level].long(), codebooks[level]), subtract)
+    return residual
 
 
 def sum_codewords(codes: Codes, codebooks: Sequence[Vectors]) -> Vectors:
@@ -61,17 +85,54 @@ def sum_codewords(codes: Codes, codebooks: Sequence[Vectors]) -> Vectors:
     return total
 
 
-def next_costs(latents: Vectors, codebooks: Sequence[Vectors], prefix: Codes) -> NDArray[np.float64]:
-    """`Quantizer.costs` of latents (n, e_dim), in float64."""
-    left = latents.astype(np.float64)
-    for level in range(prefix.shape[1]):
-        left -= codebooks[level][prefix[:, level]]
-    book = codebooks[prefix.shape[1]].astype(np.float64)
-    squared = left @ book.T
-    squared *= -2
-    squared += (left**2).sum(axis=1)[:, None]
-    squared += (book**2).sum(axis=1)
-    return np.asarray(np.maximum(squared, 0, out=squared))
+@dataclass(frozen=True)
+class Residuals:
+    """What the first levels leave of scaled rows, made anew of rows and codes whenever it is asked for.
+
+    `Rows` themselves: memory grows with N by the codes alone. Equal to the bit to rows that are held and
+    subtracted from.
+
+    Attributes:
+        rows: (N, D), in the input space.
+        scaling: what is done to a row before the first level.
+        codebooks: (K, D) float32 of the levels so far.
+        codes: (N, l) int32 at these levels.
+    """
+
+    rows: Rows
+    scaling: Scaling
+    codebooks: tuple[Vectors, ...] = ()
+    codes: Codes | None = None
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.rows.dim
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.rows)
+
+    def part(self, start: int, stop: int) -> Vectors:
+        """(stop - start, D)."""
+        return self._left(self.rows.part(start, stop), slice(start, stop))
+
+    def take(self, index: NDArray[np.int64]) -> Vectors:
+        """(n, D)."""
+        return self._left(self.rows.take(index), index)
+
+    def less(self, codebook: Vectors, labels: NDArray[np.int64]) -> Residuals:
+        """What another level leaves."""
+        column = labels.astype(np.int32)[:, None]
+        codes = column if self.codes is None else np.concatenate([self.codes, column], axis=1)
+        return replace(self, codebooks=(*self.codebooks, codebook), codes=codes)
+
+    def _left(self, rows: Vectors, which: slice | NDArray[np.int64]) -> Vectors:
+        scaled = self.scaling.apply(rows)
+        if self.codes is not None:
+            books = [torch.from_numpy(book) for book in self.codebooks]
+            remainder(torch.from_numpy(scaled), books, torch.from_numpy(self.codes[which]))
+        return scaled
 
 
 def check_dim(vectors: Vectors, dim: int) -> None:
@@ -80,16 +141,71 @@ def check_dim(vectors: Vectors, dim: int) -> None:
         raise InputError(f"vectors have shape {vectors.shape} and dtype {vectors.dtype}, must be (N, {dim}) float32")
 
 
+def check_codebooks(codebooks: Sequence[Vectors], dim: int) -> None:
+    """Raise InputError unless there are codebooks, each (K, dim) float32 with K >= 1 and finite."""
+    if not codebooks:
+        raise InputError("there are no codebooks, a quantizer needs at least one codebook")
+    for level, book in enumerate(codebooks):
+        if book.ndim != 2 or book.shape[1] != dim or len(book) == 0 or book.dtype != np.float32:
+            raise InputError(
+                f"codebook {level} has shape {book.shape} and dtype {book.dtype}, must be (K, {dim}) float32"
+            )
+        if not np.isfinite(book).all():
+            raise InputError(f"codebook {level} holds NaN or Inf, must be finite")
+
+
+@dataclass(frozen=True)
+class Coder:
+    """How a quantizer's rows get to its codebooks: `encode` and `costs` of every quantizer that codes residuals.
+
+    Attributes:
+        latents: (n, D) input rows -> (n, e_dim) float32 on the codebooks' device, a tensor that may be overwritten.
+        codebooks: L tensors (K, e_dim).
+        row_bytes: what `latents` takes for a row.
+        budget_bytes: of a chunk.
+    """
+
+    latents: Callable[[Vectors], Tensor]
+    codebooks: Sequence[Tensor]
+    row_bytes: int
+    budget_bytes: int
+
+    def encode(self, vectors: Vectors) -> Codes:
+        """(N, D) -> (N, L) int32, the nearest codes."""
+        codes = np.empty((len(vectors), len(self.codebooks)), np.int32)
+        for part in chunks(len(vectors), self.row_bytes, self.budget_bytes):
+            codes[part] = quantize(self.latents(vectors[part]), self.codebooks).cpu().numpy()
+        return codes
+
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """`Quantizer.costs`."""
+        sizes = [len(book) for book in self.codebooks]
+        level = prefix.shape[1] if prefix.ndim == 2 else len(sizes)
+        if level >= len(sizes) or len(prefix) != len(vectors):
+            raise InputError(
+                f"prefix has shape {prefix.shape}, must be ({len(vectors)}, l) with l from 0 to {len(sizes) - 1}"
+            )
+        prefix = check_codes(prefix, sizes[:level], "prefix")
+        book = self.codebooks[level]
+        found = np.empty((len(vectors), len(book)), np.float64)
+        for part in chunks(len(vectors), self.row_bytes + 16 * sum(book.shape), self.budget_bytes):
+            left = remainder(
+                self.latents(vectors[part]), self.codebooks, torch.from_numpy(prefix[part]).to(book.device)
+            )
+            found[part] = all_distances(left, book).cpu().numpy()
+        return found
+
+
 @dataclass(frozen=True)
 class ResidualQuantizer:
-    """Residual quantization by nearest codeword, level after level.
+    """Residual quantization by nearest codeword, level after level. RQ-KMeans and its constrained form end here.
 
     Attributes:
         codebooks: L arrays (K, D) float32 in the space of `scaling`; K may differ.
         scaling: what is done to a row before the first level.
         method: the name of the method that fitted it.
         device: where `encode` works, e.g. 'cpu' or 'cuda'.
-        info: the config and figures of the fit, as plain values; saved with it, of no effect.
+        info: the config and figures of the fit, as plain values.
     """
 
     codebooks: tuple[Vectors, ...]
@@ -100,16 +216,7 @@ class ResidualQuantizer:
 
     def __post_init__(self) -> None:
         """Check the codebooks against each other; InputError where they don't fit."""
-        if not self.codebooks:
-            raise InputError("a residual quantizer needs at least one codebook")
-        for level, codebook in enumerate(self.codebooks):
-            if codebook.ndim != 2 or codebook.shape[1] != self.dim or codebook.dtype != np.float32:
-                raise InputError(
-                    f"codebook {level} has shape {codebook.shape} and dtype {codebook.dtype}, "
-                    f"must be (K, {self.dim}) float32"
-                )
-            if not np.isfinite(codebook).all():
-                raise InputError(f"codebook {level} holds NaN or Inf, must be finite")
+        check_codebooks(self.codebooks, self.dim)
 
     @property
     def dim(self) -> int:
@@ -126,19 +233,15 @@ class ResidualQuantizer:
         check_dim(vectors, self.dim)
         return self.scaling.apply(vectors)
 
-    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
-        """(n, D), (n, l) -> (n, K_l) float64: what each code of the next level costs, see `Quantizer`."""
-        return next_costs(self.latents(vectors), self.codebooks, prefix)
-
     def encode(self, vectors: Vectors) -> Codes:
-        """(N, D) -> (N, L) int32, nearest code by level; a row's codes never depend on the other rows."""
+        """(N, D) -> (N, L) int32, the nearest code level by level; a row's codes never depend on the other rows."""
         check_dim(vectors, self.dim)
-        books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
-        codes = np.empty((len(vectors), len(books)), np.int32)
-        for part in row_chunks(len(vectors)):
-            rows = torch.from_numpy(self.scaling.apply(vectors[part])).to(self.device)
-            codes[part] = quantize(rows, books).cpu().numpy()
-        return codes
+        return self._coder().encode(vectors)
+
+    def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
+        """Squared distances of what the prefix leaves to each code of the next level; see `Quantizer.costs`."""
+        check_dim(vectors, self.dim)
+        return self._coder().costs(vectors, prefix)
 
     def decode(self, codes: Codes) -> Vectors:
         """(N, L) -> (N, D) float32, in the input space."""
@@ -158,50 +261,17 @@ class ResidualQuantizer:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: str) -> ResidualQuantizer:
-        """The quantizer that `save` wrote, to work on `device`."""
+        """The quantizer that `save` wrote, to work on `device`; InputError where the state isn't one."""
         return cls(
-            tuple(book.numpy() for book in state["codebooks"]),
-            Scaling(state["mean"].numpy(), float(state["scale"])),
-            str(state["method"]),
+            model_file.arrays(state, "codebooks", 2),
+            model_file.scaling(state),
+            model_file.value(state, "method", str),
             device,
-            state["info"],
+            model_file.value(state, "info", dict),
         )
 
-
-def fit_levels(
-    vectors: Vectors, quant: Quant, config: MethodConfig, engine: Engine, figures: Mapping[str, Any] | None = None
-) -> Fit:
-    """Fit one codebook a level on what the levels before it leave of the rows.
-
-    Args:
-        vectors: (N, D) float32, finite.
-        quant: num_emb_list, seed and device ('cpu' or 'cuda') are used.
-        config: the method's section, kept in the checkpoint.
-        engine: clusters the rows of a level.
-        figures: what the report says beside `iterations` (of all levels together) and the last `mse`.
-
-    Returns:
-        A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
-        input space after the levels so far.
-    """
-    scaling = Scaling.of(vectors)
-    residual = torch.from_numpy(scaling.apply(vectors)).to(quant.device)
-    per_coordinate = scaling.scale**2 / vectors.size
-    books: list[Vectors] = []
-    curve: list[dict[str, float | int]] = []
-    for level, size in enumerate(quant.num_emb_list):
-        with tqdm(desc=f"{quant.method} level {level + 1}", unit="it", disable=None) as bar:
-
-            def show(_iteration: int, inertia: float, bar: tqdm = bar) -> None:  # type: ignore[type-arg]
-                bar.set_postfix_str(f"mse {inertia * per_coordinate:.4g}", refresh=False)
-                bar.update()
-
-            found = engine(residual, size, seed=quant.seed + level, on_iteration=show)
-        residual -= found.centroids[found.labels]
-        books.append(found.centroids.cpu().numpy())
-        for iteration, inertia in enumerate(found.inertia, 1):
-            mse = inertia * per_coordinate
-            curve.append({"step": len(curve) + 1, "level": level + 1, "iteration": iteration, "mse": mse})
-    found_figures = {**(figures or {}), "iterations": len(curve), "mse": round6(curve[-1]["mse"])}
-    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": found_figures}
-    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, found_figures)
+    def _coder(self) -> Coder:
+        books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
+        return Coder(
+            lambda rows: torch.from_numpy(self.scaling.apply(rows)).to(self.device), books, 12 * self.dim, CHUNK_BYTES
+        )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sid.arrays import Vectors
 from sid.errors import InputError
 from sid.params import PathText, Quant, given
-from sid.quantizers.base import Fit, Scaling
-from sid.quantizers.rqkmeans import RQKMeansConfig
-from sid.quantizers.rqkmeans_constrained import RQKMeansConstrainedConfig
+from sid.quantizers import levels
+from sid.quantizers.base import Fit, Quantizer, Scaling
+from sid.quantizers.loading import load
 from sid.quantizers.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -22,28 +22,41 @@ class RQKMeansPlusConfig(TrainingConfig):
     """`quant.rqkmeans_plus`.
 
     Attributes:
-        warm_start: the method that fits the first codebooks, by its section here below.
+        warm_start: the method that fits the first codebooks, by the section of its name in this one.
         warm_start_file: codebooks to start from instead: this project's .pth or MiniOneRec's .npz; `NOT_GIVEN`
             for none.
-        rqkmeans, rqkmeans_constrained: how `warm_start` fits. They lie here and not beside, since DVC can't tell
-            that another method's section matters to this one.
+        rqkmeans, rqkmeans_constrained: how `warm_start` fits. These keys are in this section, since DVC doesn't
+            know that another method's section matters to this one.
         residual_decoder: the decoder, too, adds its input to its output and starts as the identity; else it is
             a plain perceptron that starts from random weights.
     """
 
     warm_start: Literal["rqkmeans", "rqkmeans_constrained"]
     warm_start_file: PathText
-    rqkmeans: RQKMeansConfig
-    rqkmeans_constrained: RQKMeansConstrainedConfig
+    rqkmeans: levels.KMeansConfig
+    rqkmeans_constrained: levels.BalancedConfig
     residual_decoder: bool
+
+    @property
+    def start(self) -> levels.LevelsConfig:
+        """The section of the warm start's method."""
+        return self.rqkmeans if self.warm_start == "rqkmeans" else self.rqkmeans_constrained
+
+    def conflicts(self, quant: Quant) -> list[str]:
+        """Adds to the shared ones those of the warm start, where one is fitted."""
+        problems = super().conflicts(quant)
+        if given(self.warm_start_file) is None:
+            problems += self.start.conflicts_at(f"quant.{quant.method}.{self.warm_start}", quant)
+        return problems
 
 
 def fit(
     vectors: Vectors,
     quant: Quant,
     config: RQKMeansPlusConfig,
-    warm_start: ResidualQuantizer,
     checkpoints: Path | None = None,
+    *,
+    warm_start: Quantizer | None = None,
 ) -> Fit:
     """Train the codebooks of a residual quantizer, an encoder X + MLP(X) before it and a decoder after it.
 
@@ -51,16 +64,18 @@ def fit(
         vectors: (N, D) float32, finite.
         quant: seed and device ('cpu' or 'cuda') are used; e_dim and num_emb_list must be the warm start's.
         config: see there.
-        warm_start: where the codebooks start; it also sets the space that they live in.
         checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
             None keeps nothing.
+        warm_start: a ResidualQuantizer where the codebooks start, which also sets the space that they live in; None
+            loads or fits the one that `config` names.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `warm_start_mse`, `epochs` trained,
         `best_epoch` that was kept, its `mse`, `r2` and `collision_rate`, and the best by each criterion.
 
     Raises:
-        InputError: e_dim or num_emb_list is not the warm start's; NaN or Inf in the loss.
+        InputError: e_dim or num_emb_list is not the warm start's, or it has no codebooks in the input's space; NaN or
+            Inf in the loss.
 
     Source: RQ-KMeans+ as MiniOneRec has it, RQ-VAE started from RQ-KMeans by a residual connection; the residual
     decoder is this project's.
@@ -68,12 +83,13 @@ def fit(
     # torch takes a second to import, and checking params.yaml needs this module's config alone
     from sid.quantizers.training import assemble
     from sid.quantizers.training import loop as training
-    from sid.quantizers.training.rows import Rows
+    from sid.quantizers.training.rows import TrainingRows
 
+    first = _residual(warm_start or _warm_start(vectors, quant, config), config)
     overall = Scaling.of(vectors)
-    model = _model(vectors, quant, config, warm_start, overall)
-    rows = Rows(vectors, warm_start.scaling, quant.device)
-    scale = warm_start.scaling.scale
+    model = _model(vectors, quant, config, first, overall)
+    rows = TrainingRows(vectors, first.scaling, quant.device)
+    scale = first.scaling.scale
     task = training.Task(
         model,
         rows,
@@ -84,10 +100,33 @@ def fit(
         mse_unit=scale**2,
         variance=overall.scale**2,
     )
-    books = b"".join(book.tobytes() for book in warm_start.codebooks) + warm_start.scaling.mean.tobytes()
+    books = b"".join(book.tobytes() for book in first.codebooks) + first.scaling.mean.tobytes()
     kept = assemble.checkpoints(checkpoints, vectors, quant, config, books + repr(scale).encode())
     before: dict[str, Any] = {"warm_start_mse": training.evaluate(model, rows)[1] * scale**2}
     return assemble.finish(task, training.train(task, kept), quant, before)
+
+
+def _warm_start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig) -> Quantizer:
+    """The quantizer that the section names: of a file, or fitted here."""
+    file = given(config.warm_start_file)
+    if file is not None:
+        return load(file, quant.device)
+    shared = quant.model_copy(update={"method": config.warm_start})
+    if config.warm_start == "rqkmeans":
+        return levels.fit_kmeans(vectors, shared, config.rqkmeans).quantizer
+    return levels.fit_balanced(vectors, shared, config.rqkmeans_constrained).quantizer
+
+
+def _residual(quantizer: Quantizer, config: RQKMeansPlusConfig) -> ResidualQuantizer:
+    """The quantizer, if its codebooks are in the space of the input."""
+    from sid.quantizers.residual import ResidualQuantizer
+
+    if not isinstance(quantizer, ResidualQuantizer):
+        raise InputError(
+            f"{config.warm_start_file}: was fitted by {quantizer.method}, must be codebooks of RQ-KMeans or its "
+            "constrained form"
+        )
+    return quantizer
 
 
 def start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig, warm_start: ResidualQuantizer) -> Any:

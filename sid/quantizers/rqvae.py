@@ -86,7 +86,7 @@ def task(vectors: Vectors, quant: Quant, config: RQVAEConfig) -> Task:
     from sid.quantizers.training import assemble
     from sid.quantizers.training.loop import Task
     from sid.quantizers.training.network import Autoencoder, Net
-    from sid.quantizers.training.rows import Rows
+    from sid.quantizers.training.rows import TrainingRows
 
     assemble.check(quant, config)
     scaling = Scaling.of(vectors)
@@ -101,7 +101,7 @@ def task(vectors: Vectors, quant: Quant, config: RQVAEConfig) -> Task:
         ).to(quant.device)
     return Task(
         model,
-        Rows(vectors, scaling, quant.device),
+        TrainingRows(vectors, scaling, quant.device),
         config,
         quant.method,
         quant.seed,

@@ -58,6 +58,7 @@ def finish(task: Task, progress: Progress, quant: Quant, figures: dict[str, Any]
         **{name: row[name] for name in ("mse", "r2", "collision_rate")},
         "best": {name: {"epoch": int(at), "value": value} for name, (at, value) in progress.best.items()},
     }
-    # as fresh plain values: a resumed training's text and numbers are other objects, and pickle would tell them apart
+    # as fresh plain values: pickle writes an object that it has met before in another way, and a resumed training's
+    # are others
     info = json.loads(json.dumps({"config": settings(quant, task.config), "figures": found}))
     return Fit(freeze(task.model, task.rows.scaling, quant, info), progress.curve, found)

@@ -16,14 +16,14 @@ from tqdm import tqdm
 from sid.clustering.kmeans import kmeans
 from sid.errors import InputError
 from sid.measure import metrics
+from sid.quantizers.residual import cascade, subtract
 from sid.quantizers.training.config import TrainingConfig
 from sid.quantizers.training.network import Autoencoder
-from sid.quantizers.training.rows import Rows
+from sid.quantizers.training.rows import TrainingRows
 from sid.quantizers.training.states import Checkpoints
 
 _INIT_ROWS = 1 << 18  # codebooks start from all rows, or from so many
 _REVIVE_ROWS = 1024
-_LATENT_ROWS = 8192
 _TOLERANCE = 1e-3  # less than this in R2 or collision rate is no movement
 _CHECK_STEPS = 32  # losses are looked at that often on a GPU, where looking waits for it
 _WIDE = 1024  # from here on bfloat16 products pay on a GPU
@@ -48,7 +48,7 @@ class Task:
     """
 
     model: Autoencoder
-    rows: Rows
+    rows: TrainingRows
     config: TrainingConfig
     method: str
     seed: int
@@ -159,21 +159,25 @@ def split_evenly(order: Tensor, batch_size: int) -> list[Tensor]:
 
 
 @torch.no_grad()
-def initialise(model: Autoencoder, rows: Rows, iters: int, generator: torch.Generator) -> None:
+def initialise(model: Autoencoder, rows: TrainingRows, iters: int, generator: torch.Generator) -> None:
     """Set all codebooks by k-means on the latents of all rows (or of a large sample), level after level."""
     residual = _latents(model, rows, max(_INIT_ROWS, 2 * max(map(len, model.codebooks))), generator)
-    for book in model.codebooks:
+
+    def choose(level: int, left: Tensor) -> tuple[Tensor, Tensor]:
+        book = model.codebooks[level]
         seed = int(torch.randint(1 << 31, (), generator=generator))
-        found = kmeans(residual, len(book), max_iters=iters, seed=seed)
+        found = kmeans(left, len(book), max_iters=iters, seed=seed)
         book.copy_(found.centroids)
-        residual -= found.centroids[found.labels]
+        return found.labels, found.centroids
+
+    cascade(residual, len(model.codebooks), choose, subtract)
     model.initialised.fill_(True)
 
 
 @torch.no_grad()
 def revive(
     model: Autoencoder,
-    rows: Rows,
+    rows: TrainingRows,
     usage: list[Tensor],
     learner: torch.optim.Optimizer,
     threshold: float,
@@ -196,27 +200,30 @@ def revive(
     if not moved:
         return 0
     residual = _latents(model, rows, max(_REVIVE_ROWS, 4 * max(map(len, dead))), generator)
-    for level, book in enumerate(model.codebooks):
-        count = min(len(dead[level]), len(residual))
+
+    def choose(level: int, left: Tensor) -> tuple[Tensor, Tensor]:
+        book = model.codebooks[level]
+        count = min(len(dead[level]), len(left))
         if count:
-            labels = model.choose(residual, level, balance=False)
+            labels = model.choose(left, level, balance=False)
             weight = usage[level][labels].double().clamp(min=1e-3).cpu()
-            picked = torch.multinomial(weight, count, generator=generator).to(residual.device)
-            book[dead[level][:count]] = residual[picked]
+            picked = torch.multinomial(weight, count, generator=generator).to(left.device)
+            book[dead[level][:count]] = left[picked]
             for value in learner.state.get(book, {}).values():
                 if isinstance(value, Tensor) and value.shape == book.shape:
                     value[dead[level][:count]] = 0
-        residual -= book[model.choose(residual, level, balance=False)]
+        return model.choose(left, level, balance=False), book
+
+    cascade(residual, len(model.codebooks), choose, subtract)
     return moved
 
 
-def _latents(model: Autoencoder, rows: Rows, limit: int, generator: torch.Generator) -> Tensor:
+def _latents(model: Autoencoder, rows: TrainingRows, limit: int, generator: torch.Generator) -> Tensor:
     """The latents of all rows, or of `limit` drawn at random, (n, e_dim) float32 that may be overwritten."""
     count = min(limit, len(rows))
     index = torch.randperm(len(rows), generator=generator)[:count].sort().values
-    batches = torch.tensor_split(index, -(-count // _LATENT_ROWS))
     with _evaluating(model):
-        return torch.cat([model.encoder(batch) for batch in rows.batches(batches)])
+        return torch.cat([model.encoder(block) for block in rows.blocks(index)])
 
 
 @contextlib.contextmanager
@@ -229,7 +236,7 @@ def _evaluating(model: Autoencoder) -> Iterator[None]:
 
 
 @torch.no_grad()
-def evaluate(model: Autoencoder, rows: Rows) -> tuple[np.ndarray, float]:
+def evaluate(model: Autoencoder, rows: TrainingRows) -> tuple[np.ndarray, float]:
     """The codes of all rows (N, L) int32 by plain nearest codes, and the mean squared error in the model's space."""
     error = torch.zeros((), dtype=torch.float64, device=rows.device)
     codes = np.empty((len(rows), len(model.codebooks)), np.int32)

@@ -13,6 +13,7 @@ from torch.nn import functional
 from sid.clustering.distances import half_norms, row_argmax, scores
 from sid.clustering.sinkhorn import balanced_labels
 from sid.quantizers.autoencoder import Mlp
+from sid.quantizers.residual import cascade
 from sid.quantizers.training.config import TrainingConfig
 
 
@@ -161,19 +162,21 @@ class Autoencoder(nn.Module):
             The sum of codewords (n, e_dim), with the gradient of the latents; the loss, a mean over levels, rows
             and coordinates in squared units; codes (n, L).
         """
-        residual = latents  # (n, e_dim)
         loss = latents.new_zeros(())
-        codes = []
-        for level, book in enumerate(self.codebooks):
+
+        def choose(level: int, residual: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal loss
+            book = self.codebooks[level]
             labels = self.choose(residual, level, balance)
             words = functional.embedding(labels, book)  # (n, e_dim)
             codebook = functional.mse_loss(words, residual.detach())
             commitment = functional.mse_loss(residual, words.detach())
             loss = loss + codebook + self.beta * commitment
-            residual = residual - words.detach()
-            codes.append(labels)
-        words = latents - residual.detach()
-        return words, loss / (len(codes) * self.unit**2), torch.stack(codes, dim=1)
+            return labels, book.detach()
+
+        levels = len(self.codebooks)
+        codes, residual = cascade(latents, levels, choose, lambda left, book, labels: left - book[labels])
+        return latents - residual.detach(), loss / (levels * self.unit**2), codes
 
     def losses(self, rows: Tensor, coded: bool, balance: bool = True) -> Losses:
         """The losses of a batch.

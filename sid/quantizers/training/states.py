@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from sid.arrays import Vectors, row_chunks
+from sid.arrays import Vectors, chunks
 
 _SHARE = 0.01  # of the time, at most about this much goes into writing
-_CODE = ("clustering", "quantizers", "arrays.py")
+_CODE = ("clustering", "quantizers", "measure/metrics.py", "arrays.py")  # metrics decide patience and selection
 
 
 def key(vectors: Vectors, method: str, params: Mapping[str, Any], extra: bytes = b"") -> str:
@@ -39,7 +39,7 @@ def key(vectors: Vectors, method: str, params: Mapping[str, Any], extra: bytes =
     plain = {"params": params, "torch": torch.__version__, "threads": threads, "shape": vectors.shape}
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(extra)
-    for rows in row_chunks(len(vectors)):
+    for rows in chunks(len(vectors), 4 * vectors.shape[1]):
         digest.update(vectors[rows].tobytes())
     return f"{method}-{digest.hexdigest()}"
 

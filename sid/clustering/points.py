@@ -1,0 +1,198 @@
+"""Rows as tensors on one device, held there or read a part at a time; and rows about their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sid.arrays import Rows, chunks
+from sid.errors import InputError
+
+_CACHE_BYTES = 8 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
+_DEVICE_BYTES = 256 << 20  # on an accelerator fewer, larger launches are better
+_HELD_BYTES = 2 << 30  # rows that a CPU may hold beside the copy that the system's page cache has
+
+
+class Points:
+    """(N, D) float32 rows as tensors on a device.
+
+    Args:
+        source: a tensor that is used as it is, or `Rows` of which parts are read when they are asked for.
+        device: where the parts of `Rows` are wanted; a tensor stays where it is.
+    """
+
+    def __init__(self, source: Tensor | Rows, device: torch.device | str = "cpu") -> None:
+        self._tensor = source if isinstance(source, Tensor) else None
+        self._rows = None if isinstance(source, Tensor) else source
+        self.device = source.device if isinstance(source, Tensor) else torch.device(device)
+        self.dim = int(source.shape[1]) if isinstance(source, Tensor) else source.dim
+        self._count = len(source)
+
+    @classmethod
+    def of(cls, vectors: Tensor | Points) -> Points:
+        """The rows of a tensor; points as they are.
+
+        Raises:
+            InputError: a tensor that isn't a float32 matrix.
+        """
+        if isinstance(vectors, Points):
+            return vectors
+        check_matrix(vectors, "vectors")
+        return cls(vectors)
+
+    @classmethod
+    def held(cls, rows: Rows, device: torch.device | str, most_bytes: int | None = None) -> Points:
+        """Read the rows onto the device where they fit, else leave them to be read when they are asked for.
+
+        Args:
+            most_bytes: that may be held; None is half of a GPU's free memory, or 2 GiB on a CPU.
+        """
+        device = torch.device(device)
+        if most_bytes is None:
+            most_bytes = _HELD_BYTES if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 2
+        streamed = cls(rows, device)
+        if 4 * len(rows) * rows.dim > most_bytes:
+            return streamed
+        tensor = torch.empty(len(rows), rows.dim, device=device)
+        for part in chunks(len(rows), 8 * rows.dim):
+            tensor[part] = streamed.part(part)
+        return cls(tensor)
+
+    def __len__(self) -> int:
+        """N."""
+        return self._count
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """All rows, where they are held."""
+        return self._tensor
+
+    @property
+    def rows(self) -> Rows | None:
+        """Where they are read from, where they aren't held."""
+        return self._rows
+
+    def part(self, rows: slice) -> Tensor:
+        """(n, D) rows of a slice with start and stop; where they are held a view, not to be written to."""
+        if self._tensor is not None:
+            return self._tensor[rows]
+        assert self._rows is not None
+        return self._moved(self._rows.part(rows.start, rows.stop))
+
+    def take(self, index: Tensor) -> Tensor:
+        """(n, D) rows of these (n,) int64 numbers, on any device; a copy."""
+        if self._tensor is not None:
+            return self._tensor.index_select(0, index.to(self.device))
+        assert self._rows is not None
+        return self._moved(self._rows.take(index.cpu().numpy()))
+
+    def _moved(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.require(rows, requirements="W")).to(self.device)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """The rows about their mean: at a large offset, float32 products would lose the differences."""
+
+    points: Points  # already centred where `shifted`, else as the user gave them
+    shifted: bool
+    shift: Tensor  # (D,)
+    squares: Tensor  # (N,) squared norms about the mean
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.squares)
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.points.dim
+
+    def part(self, rows: slice) -> Tensor:
+        """(n, D) centred rows of a slice."""
+        found = self.points.part(rows)
+        return found if self.shifted else found - self.shift
+
+    def take(self, index: Tensor) -> Tensor:
+        """(n, D) centred rows of the given numbers, a copy."""
+        found = self.points.take(index)
+        return found if self.shifted else found.sub_(self.shift)
+
+    def subset(self, index: Tensor) -> Centred:
+        """Those rows alone, held in memory."""
+        return Centred(Points(self.take(index)), True, self.shift, self.squares[index])
+
+
+def centred(points: Points, budget_mib: int) -> Centred:
+    """The rows about the mean of all; a copy only where it takes half the budget at most.
+
+    Raises:
+        InputError: a value is not finite, or so large that squares overflow float32.
+    """
+    n, mean = len(points), row_mean(points)
+    shifted = 4 * n * points.dim <= budget_mib << 19
+    if shifted:
+        points = Points(points.part(slice(0, n)) - mean)
+    rows = Centred(points, shifted, mean, torch.empty(n, device=points.device))
+    for part in work_chunks(n, points.dim, points.device):
+        rows.squares[part] = rows.part(part).square().sum(1)
+    if not bool(torch.isfinite(rows.squares).all()):
+        row = int((~torch.isfinite(rows.squares)).nonzero()[0])
+        raise InputError(f"the squared norm of row {row} overflows float32; scale the vectors down")
+    return rows
+
+
+def row_mean(points: Points) -> Tensor:
+    """The mean row, (D,) float32, summed in float64.
+
+    Raises:
+        InputError: a value is not finite.
+    """
+    total = torch.zeros(points.dim, dtype=torch.float64, device=points.device)
+    for part in work_chunks(len(points), points.dim, points.device):
+        total += points.part(part).sum(0, dtype=torch.float64)
+    if not bool(torch.isfinite(total).all()):
+        check_finite(points, "vectors")
+    return (total / len(points)).float()
+
+
+def work_chunks(n: int, width: int, device: torch.device, budget_mib: int = 256) -> Iterator[slice]:
+    """Slices of n rows whose (n, width) float32 values stay in the cache (CPU) and in the budget (any device).
+
+    There may be four buffers of that size, float64 among them, so that each has an eighth of the budget.
+    """
+    held = _CACHE_BYTES if device.type == "cpu" else _DEVICE_BYTES
+    return chunks(n, 4 * max(width, 1), min(held, budget_mib << 17))
+
+
+def check_matrix(values: Tensor, name: str) -> None:
+    """Raises InputError unless `values` is a float32 matrix."""
+    shape = tuple(values.shape)
+    if values.dtype != torch.float32 or len(shape) != 2 or shape[1] == 0:
+        raise InputError(f"{name} are {values.dtype} of shape {shape}; they must be float32 of shape (N, D), D >= 1")
+
+
+def check_finite(points: Points, name: str) -> None:
+    """Raises InputError naming the first row that holds NaN or infinity. Reads in chunks."""
+    for part in work_chunks(len(points), points.dim, points.device):
+        finite = torch.isfinite(points.part(part)).all(1)
+        if not bool(finite.all()):
+            row = part.start + int((~finite).nonzero()[0])
+            raise InputError(f"{name} hold NaN or infinity, first in row {row}; every value must be finite")
+
+
+def draw_rows(n: int, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of `n` row numbers without replacement, ascending."""
+    return torch.randperm(n, generator=generator)[:count].sort().values
+
+
+def sub_seed(seed: int, stream: int) -> int:
+    """A seed below 2^63 for one of the streams of random numbers of a seed: no two streams of any two seeds are alike.
+
+    By NumPy's SeedSequence; seed + stream would make stream 1 of seed 0 stream 0 of seed 1.
+    """
+    return int(np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(1, np.uint64)[0] >> np.uint64(1))

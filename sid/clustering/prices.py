@@ -1,0 +1,175 @@
+"""Prices on the clusters at which every row, taking the least of distance plus price, fills them within the bounds.
+
+Damped Newton steps on the entropic dual of the transport problem, in a falling temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import threshold
+
+from sid.clustering.distances import row_argmax
+from sid.clustering.points import draw_rows
+from sid.clustering.scores import Problem
+
+SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
+# Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
+# from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
+_HOT, WARM, COOL, COLD = 1.0, 0.15, 0.02, 0.003
+_FALL = 0.3
+_STEPS = 8  # most Newton steps at a temperature
+_CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
+_REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
+# A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
+_FAINT, _FAINT_SHARE = -70.0, 1e-12
+_RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
+
+
+def sampled(problem: Problem, generator: torch.Generator) -> Problem:
+    """The problem on some rows, its bounds scaled down alike; the problem itself where it is small."""
+    count = SAMPLE * problem.clusters
+    if problem.size <= 2 * count:
+        return problem
+    index = draw_rows(problem.size, count, generator).to(problem.scores.device)
+    share = count / problem.size
+    return Problem(problem.scores.subset(index), problem.lo * share, problem.hi * share, problem.budget_mib)
+
+
+def spread_of(problem: Problem) -> float:
+    """How far the mean distance of a row lies above its least: the median over the rows, which no outlier moves."""
+    gaps = torch.cat([2 * (part.amax(1) - part.mean(1)) for part in _parts(problem)])
+    gaps.clamp_(min=0)  # the mean of equal values may round above them
+    middle = float(gaps.median())
+    return middle or float(gaps.mean()) or 1.0
+
+
+def _falling(hot: float, cold: float) -> Iterator[float]:
+    """Temperatures from hot to cold, each `_FALL` of the one before."""
+    while hot > cold:
+        yield hot
+        hot *= _FALL
+    yield cold
+
+
+def from_none(problem: Problem, spread: float) -> Tensor:
+    """(K,) float64 prices at `COOL`, found from hot to cool."""
+    prices = torch.zeros(problem.clusters, dtype=torch.float64, device=problem.scores.device)
+    for share in _falling(_HOT, COOL):
+        prices = newton(problem, prices, share * spread)
+    return prices
+
+
+def cooled(problem: Problem, prices: Tensor, spread: float) -> Tensor:
+    """Prices of all rows at the last temperature, from those of a sample at a warmer one."""
+    for share in _falling(COOL * _FALL, COLD):
+        prices = newton(problem, prices, share * spread, _LAST_CLOSE)
+    return prices
+
+
+def newton(problem: Problem, prices: Tensor, heat: float, close: float = _CLOSE) -> Tensor:
+    """Prices, (K,) float64, near the maximum of the entropic dual at one temperature.
+
+    At temperature h each row is shared out by softmax(-(distance + price) / h), and a cluster of price p asks for
+    lo + (hi - lo) / (1 + exp(-p / h)) rows: full where its price is positive, at its least where it is negative, as
+    the optimum wants it. Supply less demand is the gradient of a concave function. Its second derivative couples
+    the clusters, so that a step moves the prices of whole regions, where Sinkhorn's sweeps take thousands; damping
+    (Levenberg-Marquardt) grows where a step would lower the dual.
+    """
+    prices = _levelled(problem, prices, heat)
+    held = list(_parts(problem)) if 4 * problem.size * problem.clusters <= problem.budget_mib << 19 else None
+    dual = _evaluate(problem, held, prices, heat)
+    ridge = _RIDGE
+    for _ in range(_STEPS):
+        if float(dual.gradient.abs().sum()) <= 2 * close * problem.size:
+            break
+        factor, failed = torch.linalg.cholesky_ex(dual.curvature + torch.diag(_damping(dual, ridge)))
+        if failed:
+            ridge *= 30
+            continue
+        step = torch.cholesky_solve(dual.gradient[:, None], factor).flatten()  # in temperatures
+        trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
+        trial = _levelled(problem, trial, heat)
+        ahead = _evaluate(problem, held, trial, heat)
+        if ahead.value >= dual.value:
+            prices, dual, ridge = trial, ahead, ridge / 10
+        else:
+            ridge *= 30
+    return prices
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """The entropic dual at some prices, in units of the temperature."""
+
+    value: float
+    supply: Tensor  # (K,) soft sizes
+    gradient: Tensor  # (K,) supply less demand
+    curvature: Tensor  # (K, K), positive semidefinite
+
+
+def _damping(dual: _Dual, ridge: float) -> Tensor:
+    """(K,) what is added to the curvature's diagonal: a share of the supply, and more where a cluster is starved.
+
+    There the supply grows e-fold a temperature and a Newton step is far too long. With the logarithmic mean of
+    supply s and demand t in place of s, a cluster alone takes Sinkhorn's step, log(s / t), which meets t at once.
+    """
+    supply = dual.supply.clamp(min=1e-30)
+    demand = (dual.supply - dual.gradient).clamp(min=1e-30)
+    starved = demand > supply * (1 + 1e-6)
+    mean = (demand - supply) / torch.log(demand / supply)
+    return ridge * torch.maximum(supply, demand) + torch.where(starved, mean - supply, 0.0)
+
+
+def _parts(problem: Problem) -> Iterator[Tensor]:
+    """The scores (n, K) of one chunk of rows after the other."""
+    for part in problem.chunks(problem.size):
+        yield problem.scores.part(part)
+
+
+def _evaluate(problem: Problem, held: list[Tensor] | None, prices: Tensor, heat: float) -> _Dual:
+    """One pass over the rows: sums of their shares p, of p p^T, and of the least soft cost."""
+    k, device = problem.clusters, prices.device
+    supply = torch.zeros(k, dtype=torch.float64, device=device)
+    shared = torch.zeros(k, k, dtype=torch.float64, device=device)
+    value = torch.zeros((), dtype=torch.float64, device=device)
+    scaled, spare = prices / heat, problem.hi - problem.lo
+    offset = scaled.float()
+    for part in held or _parts(problem):
+        values = (part * (2 / heat)).sub_(offset)  # (n, K)
+        top = values.amax(1, keepdim=True)
+        shares = values.sub_(top).clamp_(min=_FAINT).exp_()
+        weights = shares.sum(1, keepdim=True)
+        value -= (top.double() + weights.double().log()).sum()
+        shares = shares.div_(weights)
+        supply += shares.sum(0)
+        shares = threshold(shares, _FAINT_SHARE, 0.0, inplace=True)
+        shared += torch.mm(shares.t(), shares)
+    full = torch.sigmoid(scaled)
+    value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
+    curvature = torch.diag(supply + spare * full * (1 - full)) - shared
+    return _Dual(float(value), supply, supply - problem.lo - spare * full, curvature)
+
+
+def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
+    """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
+    low = -float(prices.abs().max()) - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
+    width = -2 * low
+    grid = torch.arange(65, dtype=torch.float64, device=prices.device)
+    for _ in range(5):
+        width /= 64
+        shifts = low + width * grid
+        open_ = torch.sigmoid((prices + shifts[:, None]) / heat).sum(1)  # (65,), rising
+        short = len(prices) * problem.lo + (problem.hi - problem.lo) * open_ < problem.size
+        low += width * max(0, int(short.sum()) - 1)
+    return prices + low
+
+
+def choices(problem: Problem, prices: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """The (n,) clusters of least distance plus price, for one chunk of rows after the other."""
+    offset = prices.float() / 2
+    for part in problem.chunks(problem.size):
+        yield part, row_argmax(problem.scores.part(part, offset))

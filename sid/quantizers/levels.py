@@ -1,0 +1,167 @@
+"""Codebooks level by level: what RQ-KMeans, its constrained form and RQ-KMeans+'s warm start share.
+
+A config for each clustering engine, and the one fit over the levels. Importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from pydantic import Field
+
+from sid.arrays import ArrayRows, Rows, Vectors
+from sid.files import round6
+from sid.params import MethodConfig, Quant, Slack
+from sid.quantizers.base import Fit, Scaling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sid.clustering.kmeans import Clustering
+    from sid.clustering.points import Points
+
+
+class LevelsConfig(MethodConfig):
+    """What chooses and sets the engine that clusters the rows of a level."""
+
+    def conflicts(self, quant: Quant) -> list[str]:
+        """As `conflicts_at`, of the section of the chosen method."""
+        return self.conflicts_at(f"quant.{quant.method}", quant)
+
+    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
+        """What contradicts the shared keys or can't be had here, keys named in full from `section` on."""
+        return []
+
+
+class KMeansConfig(LevelsConfig):
+    """`quant.rqkmeans`, and the section of that name in `quant.rqkmeans_plus`."""
+
+    max_iters: Annotated[int, Field(ge=1, le=10_000)]
+    tol: Annotated[float, Field(ge=0, lt=1)]
+    restarts: Annotated[int, Field(ge=1, le=100)]
+    train_sample: Annotated[int, Field(ge=2)] | None
+
+    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
+        """train_sample must hold a row for each code."""
+        largest = max(quant.num_emb_list)
+        if self.train_sample is None or self.train_sample >= largest:
+            return []
+        return [f"{section}.train_sample is {self.train_sample} but quant.num_emb_list has {largest} codes a level"]
+
+
+class BalancedConfig(LevelsConfig):
+    """`quant.rqkmeans_constrained`, and the section of that name in `quant.rqkmeans_plus`."""
+
+    slack: Slack
+    solver: Literal["scalable", "exact"]
+    max_iters: Annotated[int, Field(ge=1, le=1000)]
+
+    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
+        """The exact solver must be installed; told before any work."""
+        if self.solver == "scalable" or find_spec("ortools") is not None:
+            return []
+        return [
+            f"{section}.solver is 'exact', which needs OR-tools (pip install 'ortools>=9.10'): install it or write "
+            "'scalable'"
+        ]
+
+
+class Engine(Protocol):
+    """Clusters the rows of one level; `kmeans` and `balanced_kmeans` with their options filled in are engines."""
+
+    def __call__(
+        self, vectors: Points, k: int, /, *, seed: int, on_iteration: Callable[[int, float], None]
+    ) -> Clustering:
+        """(N, D) float32 -> K centroids and N labels."""
+        ...
+
+
+def fit_kmeans(vectors: Vectors, quant: Quant, config: KMeansConfig) -> Fit:
+    """k-means on each level; see `fit_levels`. Figures: `train_rows` that the levels were fitted on."""
+    from sid.clustering.kmeans import kmeans
+
+    options = config.model_dump(exclude={"train_sample"})
+    rows = len(vectors) if config.train_sample is None else min(config.train_sample, len(vectors))
+    return fit_levels(vectors, quant, config, partial(kmeans, **options), rows, {"train_rows": rows})
+
+
+def fit_balanced(vectors: Vectors, quant: Quant, config: BalancedConfig) -> Fit:
+    """k-means with bounded cluster sizes on each level; see `fit_levels`."""
+    from sid.clustering.balanced import balanced_kmeans
+
+    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **config.model_dump()))
+
+
+def fit_levels(
+    vectors: Vectors,
+    quant: Quant,
+    config: MethodConfig,
+    engine: Engine,
+    train_rows: int | None = None,
+    figures: Mapping[str, Any] | None = None,
+) -> Fit:
+    """Fit one codebook a level on what the levels before it leave of the rows.
+
+    Rows that fit (2 GiB on a CPU, half of a GPU's free memory) are held once; of more, a chunk at a time is read and
+    its residual made anew from its codes, to the same bits.
+
+    Args:
+        vectors: (N, D) float32, finite; may be a memory map.
+        quant: num_emb_list, seed and device ('cpu' or 'cuda') are used.
+        config: the method's section, kept in the model.
+        engine: clusters the rows of a level.
+        train_rows: fit all levels on so many rows, drawn once; None is all.
+        figures: what the report says beside `iterations` (of all levels together) and the last `mse`.
+
+    Returns:
+        A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
+        input space after the levels so far, of the rows that were fitted on.
+    """
+    # torch takes a second to import, and checking params.yaml needs the configs alone
+    import torch
+    from tqdm import tqdm
+
+    from sid.clustering.points import Points, draw_rows, sub_seed
+    from sid.quantizers.residual import ResidualQuantizer, Residuals, cascade
+
+    scaling = Scaling.of(vectors)
+    rows: Rows = ArrayRows(vectors)
+    if train_rows is not None and train_rows < len(vectors):
+        generator = torch.Generator().manual_seed(sub_seed(quant.seed, len(quant.num_emb_list)))
+        rows = ArrayRows(rows.take(draw_rows(len(vectors), train_rows, generator).numpy()))
+    per_coordinate = scaling.scale**2 / (len(rows) * rows.dim)
+    books: list[Vectors] = []
+    curve: list[dict[str, float | int]] = []
+
+    def choose(level: int, left: Points) -> tuple[Tensor, Tensor]:
+        with tqdm(desc=f"{quant.method} level {level + 1}", unit="it", disable=None) as bar:
+
+            def show(_iteration: int, inertia: float) -> None:
+                bar.set_postfix_str(f"mse {inertia * per_coordinate:.4g}", refresh=False)
+                bar.update()
+
+            found = engine(left, quant.num_emb_list[level], seed=sub_seed(quant.seed, level), on_iteration=show)
+        books.append(found.centroids.cpu().numpy())
+        for iteration, inertia in enumerate(found.inertia, 1):
+            mse = inertia * per_coordinate
+            curve.append({"step": len(curve) + 1, "level": level + 1, "iteration": iteration, "mse": mse})
+        return found.labels, found.centroids
+
+    cascade(Points.held(Residuals(rows, scaling), quant.device), len(quant.num_emb_list), choose, _less)
+    found_figures = {**(figures or {}), "iterations": len(curve), "mse": round6(curve[-1]["mse"])}
+    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": found_figures}
+    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, found_figures)
+
+
+def _less(left: Points, codebook: Tensor, labels: Tensor) -> Points:
+    """What a level leaves: of held rows in place, of streamed ones by their codes."""
+    from sid.clustering.points import Points
+    from sid.quantizers.residual import Residuals, subtract
+
+    if left.tensor is not None:
+        return Points(subtract(left.tensor, codebook, labels))
+    assert isinstance(left.rows, Residuals)
+    return Points(left.rows.less(codebook.cpu().numpy(), labels.cpu().numpy()), left.device)
