@@ -1,6 +1,6 @@
 """Dedupe of synthetic catalogues, each in a process of its own: time, what was moved, memory and how they grow.
 
-python -m bench.dedupe <strategy> <rows> <equal rows>     prints a line of JSON
+python -m bench.dedupe <strategy> <rows> <equal rows> <items for a Semantic ID>     prints a line of JSON
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ import numpy as np
 from bench.child import child
 from bench.contenders import peak_mib
 from sid.arrays import chunks
-from sid.dedupe import groups as collisions
-from sid.dedupe import reassign as matching
+from sid.dedupe.groups import in_groups_above
+from sid.dedupe.strategies import resolve
+from sid.params import Dedupe
+from sid.quantizers.base import Scaling
+from sid.quantizers.residual import ResidualQuantizer
 
 K, DIM, LEVELS = 256, 64, 3
 RUNS = [
-    ("reassign", 10_000, 0),
-    ("reassign", 100_000, 0),
-    ("reassign", 1_000_000, 0),
-    ("reassign", 1_000_000, 100_000),
-    ("sinkhorn", 10_000, 0),
+    ("reassign", 10_000, 0, 1),
+    ("reassign", 100_000, 0, 1),
+    ("reassign", 1_000_000, 0, 1),
+    ("reassign", 1_000_000, 100_000, 1),
+    ("reassign", 200_000, 40_000, 200),
+    ("sinkhorn", 10_000, 0, 1),
 ]
 
 
@@ -54,27 +58,26 @@ def catalogue(rows: int, equal: int) -> tuple[np.ndarray, np.ndarray, list[np.nd
     return latents, codes, books
 
 
-def measure(strategy: str, rows: int, equal: int) -> dict[str, Any]:
-    """One strategy on one catalogue."""
+def measure(strategy: str, rows: int, equal: int, limit: int) -> dict[str, Any]:
+    """One strategy on one catalogue, with up to `limit` items for a Semantic ID."""
     latents, codes, books = catalogue(rows, equal)
+    quantizer = ResidualQuantizer(tuple(books), Scaling.identity(DIM))
+    wanted = Dedupe(
+        strategy=strategy,  # type: ignore[arg-type]
+        move="colliding",
+        max_items_per_sid=limit,
+        sk_epsilon=0.003,
+        sk_iters=50,
+        max_suffix=256,
+    )
     before = peak_mib()
     began = time.perf_counter()
-    if strategy == "reassign":
-        after = matching.reassign(codes, latents, books)
-    else:
-        import torch
-
-        from sid.clustering.sinkhorn import sinkhorn
-
-        after = matching.sinkhorn(
-            codes, latents, books, lambda square: sinkhorn(torch.from_numpy(square), 0.003, 50).numpy()
-        )
+    after, _ = resolve(codes, quantizer, latents, wanted)
     seconds = time.perf_counter() - began
-    left = int(collisions.in_groups_above(after, 1).sum())
     return {
         "seconds": seconds,
-        "colliding": float(collisions.in_groups_above(codes, 1).mean()),
-        "left": left,
+        "colliding": float(in_groups_above(codes, limit).mean()),
+        "left": int(in_groups_above(after, limit).sum()),
         "moved": float((after != codes).any(axis=1).mean()),
         "before_mib": before,
         "peak_mib": peak_mib(),
@@ -85,13 +88,14 @@ def section() -> str:
     """All runs as Markdown."""
     lines = [
         f"## Dedupe, codebooks {K} x {LEVELS}, {DIM} dimensions, a fifth of the items in collision\n",
-        "| strategy | items | of them equal | colliding before | after | moved | time | time an item | peak memory |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| strategy | items a SID | items | of them equal | colliding before | after | moved | time | per item "
+        "| peak memory |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for strategy, rows, equal in RUNS:
-        found = child("bench.dedupe", strategy, str(rows), str(equal))
+    for strategy, rows, equal, limit in RUNS:
+        found = child("bench.dedupe", strategy, str(rows), str(equal), str(limit))
         lines.append(
-            f"| {strategy} | {rows:,} | {equal:,} | {found['colliding']:.1%} | {found['left']:,} items "
+            f"| {strategy} | {limit} | {rows:,} | {equal:,} | {found['colliding']:.1%} | {found['left']:,} items "
             f"| {found['moved']:.1%} | {found['seconds']:.2f} s | {1e6 * found['seconds'] / rows:.0f} us "
             f"| {found['peak_mib']:,.0f} MiB ({found['before_mib']:,.0f} MiB before) |"
         )
@@ -99,4 +103,4 @@ def section() -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    print(json.dumps(measure(sys.argv[1], *map(int, sys.argv[2:]))))

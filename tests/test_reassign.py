@@ -98,7 +98,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     latents = np.concatenate([normal(20), np.zeros((40, 3), np.float32)])
     codes = encode(latents, codebooks)
     at_once = reassign(codes, Books(latents, codebooks))
-    monkeypatch.setattr(costs, "BATCH", 8)
+    monkeypatch.setattr(costs, "BATCH_BYTES", 8)
     np.testing.assert_array_equal(reassign(codes, Books(latents, codebooks)), at_once)
 
 

@@ -9,14 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors
+from sid.arrays import Codes, Vectors, chunks
 from sid.dedupe.groups import RowNumbers
 from sid.measure.metrics import prefix_ids
 from sid.quantizers.base import Quantizer
 
 Doubles = NDArray[np.float64]
 
-BATCH = 1 << 24  # costs held at once, 128 MiB
+BATCH_BYTES = 128 << 20  # of costs held at once
 
 
 class Costs(Protocol):
@@ -54,9 +54,7 @@ class QuantizerCosts:
 
 def slices(count: int, columns: int) -> Iterator[slice]:
     """Slices of `count` rows, each small enough to hold `columns` costs for every row of it."""
-    step = max(1, BATCH // columns)
-    for start in range(0, count, step):
-        yield slice(start, start + step)
+    return chunks(count, 8 * columns, BATCH_BYTES)
 
 
 def last_level(costs: Costs, codes: Codes, groups: Iterable[RowNumbers]) -> Iterator[tuple[RowNumbers, Doubles]]:
@@ -64,7 +62,7 @@ def last_level(costs: Costs, codes: Codes, groups: Iterable[RowNumbers]) -> Iter
 
     Codes before the last level must not change meanwhile. A group larger than a batch is asked for on its own.
     """
-    columns = costs.code_sizes[-1]
+    row_bytes = 8 * costs.code_sizes[-1]
 
     def asked(batch: list[RowNumbers]) -> Iterator[tuple[RowNumbers, Doubles]]:
         rows = np.concatenate(batch)
@@ -77,7 +75,7 @@ def last_level(costs: Costs, codes: Codes, groups: Iterable[RowNumbers]) -> Iter
     batch: list[RowNumbers] = []
     held = 0
     for group in groups:
-        if batch and (held + len(group)) * columns > BATCH:
+        if batch and (held + len(group)) * row_bytes > BATCH_BYTES:
             yield from asked(batch)
             batch, held = [], 0
         batch.append(group)

@@ -37,7 +37,7 @@ def match(cost: Doubles, room: Integers, held: Integers) -> Integers:
         held: (n,) codes now.
     """
     room = np.minimum(room, len(cost))
-    if room.max(initial=0) <= 1 or len(cost) ** 2 * int(room.sum()) <= _SMALL:
+    if room.max() <= 1 or len(cost) ** 2 * int(room.sum()) <= _SMALL:
         places = np.repeat(np.arange(len(room)), room)
         chosen: Integers = places[linear_sum_assignment(cost[:, places])[1]]
     else:
@@ -262,16 +262,18 @@ class _Graph:
 
 def _settle(cost: Doubles, held: Integers, chosen: Integers) -> None:
     """Exchange the codes of two rows wherever one then stays, no more rows move and the total is the same."""
-    groups = Groups.of(np.append(chosen, np.arange(cost.shape[1])))
-    members = [groups[code][:-1] for code in range(cost.shape[1])]
+    guests: dict[int, RowNumbers] = {}  # rows at a code that didn't hold it, of the codes looked at so far
     for row in np.flatnonzero(chosen != held).tolist():
         own, new = int(held[row]), int(chosen[row])
         if own == new:
             continue
-        others = members[own][held[members[own]] != own]
+        if own not in guests:
+            guests[own] = ((chosen == own) & (held != own)).nonzero()[0]
+        if not len(others := guests[own]):
+            continue
         change = cost[row, own] + cost[others, new] - (cost[row, new] + cost[others, own])
-        if len(free := others[change <= 0]):
-            other = int(free.min())
+        if (free := change <= 0).any():
+            other = int(others[free.argmax()])
             chosen[row], chosen[other] = own, new
-            members[own][members[own] == other] = row
-            members[new][members[new] == row] = other
+            guests[own] = others[others != other]
+            guests.pop(new, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from sid.clustering.kmeans import Clustering
     from sid.clustering.points import Points
+
+
+_NEEDS = {"exact": ("ortools", "ortools>=9.10"), "k_means_constrained": ("k_means_constrained", "k-means-constrained")}
 
 
 class LevelsConfig(MethodConfig):
@@ -56,16 +60,19 @@ class BalancedConfig(LevelsConfig):
     """`quant.rqkmeans_constrained`, and the section of that name in `quant.rqkmeans_plus`."""
 
     slack: Slack
-    solver: Literal["scalable", "exact"]
+    solver: Literal["scalable", "exact", "k_means_constrained"]
     max_iters: Annotated[int, Field(ge=1, le=1000)]
+    n_init: Annotated[int, Field(ge=1, le=1000)]
+    n_jobs: Annotated[int, Field(ge=1, le=1024)]
 
     def conflicts_at(self, section: str, quant: Quant) -> list[str]:
-        """The exact solver must be installed; told before any work."""
-        if self.solver == "scalable" or find_spec("ortools") is not None:
+        """What the solver needs must be installed; told before any work."""
+        module, package = _NEEDS.get(self.solver, (None, None))
+        if module is None or find_spec(module) is not None:
             return []
         return [
-            f"{section}.solver is 'exact', which needs OR-tools (pip install 'ortools>=9.10'): install it or write "
-            "'scalable'"
+            f"{section}.solver is {self.solver!r}, which needs a package that isn't installed: pip install "
+            f"'{package}', or write 'scalable'"
         ]
 
 
@@ -90,9 +97,26 @@ def fit_kmeans(vectors: Vectors, quant: Quant, config: KMeansConfig) -> Fit:
 
 def fit_balanced(vectors: Vectors, quant: Quant, config: BalancedConfig) -> Fit:
     """k-means with bounded cluster sizes on each level; see `fit_levels`."""
+    if config.solver == "k_means_constrained":
+        return _fit_as_minionerec(vectors, quant, config)
     from sid.clustering.balanced import balanced_kmeans
 
-    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **config.model_dump()))
+    options = config.model_dump(exclude={"n_init", "n_jobs"})
+    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **options))
+
+
+def _fit_as_minionerec(vectors: Vectors, quant: Quant, config: BalancedConfig) -> Fit:
+    """MiniOneRec's codebooks to the bit: on the rows as they are, at its seeds of the levels, quant.seed + level."""
+    from sid.clustering.k_means_constrained import check_spread, k_means_constrained
+
+    check_spread(Scaling.of(vectors).scale * vectors.shape[1] ** 0.5)
+    seeds = count(quant.seed)
+    options = config.model_dump(exclude={"solver"})
+
+    def engine(points: Points, k: int, /, *, seed: int, on_iteration: Callable[[int, float], None]) -> Clustering:
+        return k_means_constrained(points, k, seed=next(seeds), on_iteration=on_iteration, **options)
+
+    return fit_levels(vectors, quant, config, engine, scaling=Scaling.identity(vectors.shape[1]))
 
 
 def fit_levels(
@@ -102,6 +126,7 @@ def fit_levels(
     engine: Engine,
     train_rows: int | None = None,
     figures: Mapping[str, Any] | None = None,
+    scaling: Scaling | None = None,
 ) -> Fit:
     """Fit one codebook a level on what the levels before it leave of the rows.
 
@@ -115,6 +140,7 @@ def fit_levels(
         engine: clusters the rows of a level.
         train_rows: fit all levels on so many rows, drawn once; None is all.
         figures: what the report says beside `iterations` (of all levels together) and the last `mse`.
+        scaling: what is done to rows before the first level; None centres and scales them.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
@@ -127,7 +153,7 @@ def fit_levels(
     from sid.clustering.points import Points, draw_rows, sub_seed
     from sid.quantizers.residual import ResidualQuantizer, Residuals, cascade
 
-    scaling = Scaling.of(vectors)
+    scaling = scaling or Scaling.of(vectors)
     rows: Rows = ArrayRows(vectors)
     if train_rows is not None and train_rows < len(vectors):
         generator = torch.Generator().manual_seed(sub_seed(quant.seed, len(quant.num_emb_list)))
