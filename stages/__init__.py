@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from sid.errors import MissingExtra
@@ -12,9 +13,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 def _told_in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What a stage's own imports lack can't be caught by what it imports: here it is told without a traceback."""
+    """A missing extra is a user's mistake too, but it fails the imports of a stage, before `run` could catch it."""
     if isinstance(error, MissingExtra):
-        print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).stem}: error: {error}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
 
