@@ -353,6 +353,7 @@ def test_a_failed_training_keeps_its_last_good_checkpoint(tmp_path: Path, monkey
 KILLED = """
 import math, os, random, signal, sys
 from pathlib import Path
+import torch._dynamo  # which the first optimiser of a process takes seconds to load
 from sid.quantizers import rqvae
 from sid.quantizers.training.states import Checkpoints
 from sid.quantizers.training import states
@@ -360,17 +361,17 @@ from tests.test_training import clouds, config, quant
 
 folder, reached, write = Path(sys.argv[1]), 0, Checkpoints.write
 states._SHARE = math.inf  # a state after each epoch
-chosen = config(epochs=40, dropout_prob=0.1, bn=True, restart_usage=0.5)
+chosen = config(epochs=24, dropout_prob=0.1, bn=True, restart_usage=0.5)
 
 def train(name):
     rqvae.fit(clouds(200), quant(), chosen, folder / name).quantizer.save(folder / f"{name}.pth")
 
 def write_and_die_soon(self, epoch, state):
     write(self, epoch, state)
-    if epoch == reached + 1:  # no handler: the alarm ends the process at once, wherever it is
+    if epoch == reached + ahead:  # no handler: the alarm ends the process at once, wherever it is
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 0.04))
 
-for _ in range(3):  # nothing has used torch's threads yet, so that forks have theirs
+for ahead in (1, 3, 6):  # nothing has used torch's threads yet, so that forks have theirs
     child = os.fork()
     if child == 0:
         Checkpoints.write = write_and_die_soon
@@ -392,7 +393,7 @@ def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
         [sys.executable, "-c", KILLED, tmp_path], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("goes on after epoch") == 3
+    assert done.stdout.count("goes on after epoch") == 3
     assert (tmp_path / "broken.pth").read_bytes() == (tmp_path / "unbroken.pth").read_bytes()
     assert not list((tmp_path / "broken").iterdir())
 
