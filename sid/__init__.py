@@ -41,7 +41,7 @@ def fit(vectors: ArrayLike, params: str | Path | Params) -> Quantizer:
         The fitted quantizer: `encode` (N, D) float32 -> (N, L) int32, `decode` (N, L) -> (N, D) float32, `save`.
 
     Raises:
-        InputError: params.yaml is wrong, the vectors aren't such, or there is no such device.
+        InputError: params.yaml is wrong, `vectors` aren't (N, D) finite floats, or `quant.device` isn't there.
     """
     import numpy as np
 
@@ -64,7 +64,7 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
         device: where `encode` and `decode` work: 'auto' (a GPU if there is one), 'cpu' or 'cuda'.
 
     Raises:
-        InputError: the file is missing, broken or holds something else, or there is no such device.
+        InputError: the file is missing, broken or holds no quantizer, or the device isn't there.
     """
     from sid.quantizers import methods
 

@@ -33,7 +33,7 @@ def listed(ids: Iterable[Any]) -> str:
 
 
 class MissingExtra(InputError, ImportError):
-    """A package that comes with an extra of this project, and isn't installed."""
+    """A package isn't installed that comes with an extra of this project."""
 
 
 def require(extra: str, *modules: str) -> None:

@@ -48,7 +48,7 @@ def encoded(tokenizer: Any, prompts: list[str]) -> Any:
 
 
 def generate(model: Any, tokenizer: Any, allowed: AllowedTokens, inputs: Any, **options: Any) -> torch.Tensor:
-    """What was written behind the prompts, one row per beam."""
+    """What was written after the prompts, one row per beam."""
     wanted = {
         "do_sample": False,
         "max_new_tokens": allowed.max_new_tokens,
@@ -134,7 +134,7 @@ def test_sampled_batches_pad_what_has_ended() -> None:
         assert set(tokenizer.batch_decode(new, skip_special_tokens=True)) <= set(sids.texts())
 
 
-def test_a_generate_that_stops_early_leaves_nothing_behind() -> None:
+def test_a_generate_that_stops_early_leaves_no_trace() -> None:
     """One step on "ab", then "abc": it looks like the next step of the first one, and isn't."""
     sids = catalogue(64, (4, 4, 4))
     tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
@@ -212,7 +212,7 @@ def test_prompts_may_go_on_from_what_was_written() -> None:
 
 
 def test_a_whole_output_is_gone_on_from() -> None:
-    """With the end token behind it, and with several sequences of which some ended before others."""
+    """With its end token, and with several sequences of which some ended before others."""
     sids = uneven()
     tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
     allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=1)
@@ -248,7 +248,7 @@ def test_a_wrong_prompt_length_is_told_at_the_first_step(prompt: str, length: in
     assert len(caught.value.problems) == 1
 
 
-def test_the_length_of_the_encoders_prompt_is_refused_behind_it() -> None:
+def test_the_length_of_the_encoders_prompt_is_refused_for_its_decoder() -> None:
     sids = uneven()
     tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
     inputs = encoded(tokenizer, ["abc"])

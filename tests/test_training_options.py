@@ -242,7 +242,7 @@ def test_an_epoch_takes_a_step_a_batch(batch_size: int, steps: int) -> None:
     ("usage", "until", "epochs"),
     [(0.3, 1.0, [3, 4, 5, 6, 7, 8]), (0.2, 0.5, [3, 4]), (0.2, 0.8, [3, 4, 5, 6]), (0.2, 0.0, []), (0.0, 1.0, [])],
 )
-def test_codes_are_moved_behind_epochs_with_codebooks_and_until_a_share_of_them(
+def test_codes_are_moved_after_epochs_with_codebooks_until_a_share_of_all_epochs(
     usage: float, until: float, epochs: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = []

@@ -84,13 +84,13 @@ class _Continuations:
         if len(codes) == len(generated) and len(following):
             ids: list[int] = self.vocabulary.ids[len(codes)][following[following != NO_TOKEN]].tolist()
             return [self.eos, *ids] if following[0] == NO_TOKEN else ids
-        # A whole Semantic ID, or what is behind its end: `generate` asks for finished sequences too. Beam search may
-        # also fill up with sequences that went astray, but not at their first token, where none has ended yet.
+        # A whole Semantic ID, or something after its end: `generate` asks about finished sequences too. Beam search may
+        # also keep beams with tokens that weren't allowed, but never at the first token, where no beam has ended yet.
         longest = len(self.vocabulary.ids)
         astray = codes == [] or (len(generated) > longest and self.eos not in generated[: longest + 1])
         if astray:
             raise InputError(
-                f"prefix_allowed_tokens: the tokens behind the prompt, {list(generated[: longest + 1])}, don't begin "
+                f"prefix_allowed_tokens: the tokens after the prompt, {list(generated[: longest + 1])}, don't begin "
                 "with a Semantic ID and its end: prompt_length must be input_ids.shape[1] of this call of generate, or "
                 "1 for an encoder-decoder, and nothing else may force tokens"
             )

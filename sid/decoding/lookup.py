@@ -33,7 +33,7 @@ class ItemLookup:
         return self._trie.items(codes) if codes else []
 
     def of_ids(self, generated: Sequence[int] | TokenIds) -> list[str]:
-        """The same for token ids, with or without the prompt before and the end and padding behind.
+        """The same for token ids, with or without the prompt before and the end and padding after.
 
         Raises:
             InputError: there is no tokenizer to read ids by, or there are several sequences, as of a batch.
