@@ -75,6 +75,7 @@ def test_dropout_zeroes_its_share_of_every_layers_inputs_in_training_alone() -> 
         kept = float(net.train()(x).detach()) * 0.7  # those that are left are raised by 1 / 0.7
         assert kept == pytest.approx(round(kept), abs=1e-2)
         assert 1300 < kept < 1500
+        assert abs(kept - 1400) > 0.5  # which no dropout at all would give
         assert float(net.eval()(x).detach()) == 2000
 
 
