@@ -35,11 +35,14 @@ bench: $(READY_DEV) ## speed and quality beside faiss, scikit-learn and k-means-
 sample: $(READY) ## write data/sample anew, to the same bytes
 	python tools/make_sample.py
 
+# sid is named in its own extra `pipeline`, and a lock must not name the folder it was made in
+COMPILE := pip-compile -q --upgrade --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+  --no-emit-trusted-host --unsafe-package sid --unsafe-package setuptools --unsafe-package pip --extra pipeline
+
 lock: $(READY_DEV) ## renew requirements.txt and requirements-dev.txt within the ranges of pyproject.toml
-	pip-compile -q --upgrade --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --constraint constraints.txt --output-file requirements.txt pyproject.toml
-	pip-compile -q --upgrade --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  --constraint requirements.txt --extra test --extra bench --extra lock --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) --constraint constraints.txt --output-file requirements.txt pyproject.toml
+	$(COMPILE) --constraint requirements.txt --extra test --extra bench --extra lock \
+	  --output-file requirements-dev.txt pyproject.toml
 	@# a local build's suffix names a build that other machines can't install
 	sed -i.bak 's/^\(torch==[0-9.]*\)+[a-z0-9]*/\1/' requirements.txt requirements-dev.txt
 	rm -f requirements.txt.bak requirements-dev.txt.bak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
 _LISTED = 5
@@ -29,3 +30,14 @@ def listed(ids: Iterable[Any]) -> str:
     """The first five of some ids, for a message."""
     ids = list(ids)
     return ", ".join(str(item) for item in ids[:_LISTED]) + (", ..." if len(ids) > _LISTED else "")
+
+
+class MissingExtra(InputError, ImportError):
+    """A package isn't installed that comes with an extra of this project."""
+
+
+def require(extra: str, *modules: str) -> None:
+    """Raise MissingExtra unless all these modules, which come with an extra of this project, are installed."""
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"{', '.join(missing)} is not installed: pip install 'sid[{extra}]'")

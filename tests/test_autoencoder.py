@@ -57,12 +57,43 @@ def test_rows_are_equal_to_the_bit_whatever_is_beside_them(dim: int) -> None:
 
 def test_threads_change_no_bit() -> None:
     model, rows = quantizer(384), vectors(999, 384)
-    before, threads = model.latents(rows), torch.get_num_threads()
+    before, codes, threads = model.latents(rows), model.encode(rows), torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
-        np.testing.assert_array_equal(model.latents(rows), before)
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            np.testing.assert_array_equal(model.latents(rows), before)
+            np.testing.assert_array_equal(model.encode(rows), codes)
+            np.testing.assert_array_equal(model.decode(codes), model.decode(codes[::-1])[::-1])
     finally:
         torch.set_num_threads(threads)
+
+
+def test_no_order_of_adding_up_changes_a_bit() -> None:
+    """Another device adds the terms of a product in another order: here the order of the inputs is another.
+
+    Most of each sum cancels out, so that sums that round would differ in what is left.
+    """
+    generator = np.random.default_rng(5)
+    half, part = vectors(200, 300), mlp(300, 40)
+    noise = (1 + 1e-5 * generator.normal(size=half.shape)).astype(np.float32)
+    rows = np.concatenate([half, -half * noise], axis=1)
+    weight = np.concatenate([part.weights[0]] * 2, axis=1)
+    wanted = ExactMlp(Mlp((weight,), (np.zeros(40, np.float32),)), "cpu")(torch.from_numpy(rows))
+    assert 1e-9 < float(wanted.abs().median()) < 1e-3
+    for _ in range(5):
+        order = generator.permutation(600)
+        net = Mlp((np.ascontiguousarray(weight[:, order]),), (np.zeros(40, np.float32),))
+        found = ExactMlp(net, "cpu")(torch.from_numpy(np.ascontiguousarray(rows[:, order])))
+        assert torch.equal(found, wanted)
+
+
+def test_neither_the_layout_in_memory_nor_the_size_of_a_block_changes_a_bit() -> None:
+    net, rows = mlp(100, 64, 33, 20), torch.from_numpy(vectors(300, 100))
+    exact = ExactMlp(net, "cpu")
+    wanted = exact(rows)
+    assert torch.equal(exact(rows.t().contiguous().t()), wanted)
+    for size in (1, 3, 64, 299):
+        assert torch.equal(torch.cat([exact(block) for block in rows.split(size)]), wanted)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6, 1e30])

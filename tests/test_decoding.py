@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import transformers
 from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
-from sid import ids as tokens
-from sid.decoding.generation import item_lookup, prefix_allowed_tokens
-from sid.decoding.trie import Trie
+from sid.decoding import AllowedTokens, Trie, item_lookup, prefix_allowed_tokens
 from sid.errors import InputError
-from sid.ids import SemanticIds
-from tests.tiny import bytes_tokenizer, causal
+from sid.ids import SemanticIds, sid_text, vocabulary
+from tests.tiny import bytes_tokenizer, causal, encoder_decoder
 
 PROMPTS = ["Which comes next? <a_1><b_2><c_3>, <a_4>\n", "A", "ends with <a_1><b_2><c_3>", "ends with <a_1><b_2>"]
 
@@ -39,18 +37,38 @@ def uneven() -> SemanticIds:
 @pytest.fixture(scope="module")
 def large() -> tuple[SemanticIds, Any]:
     sids = catalogue(10_000)
-    return sids, bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    return sids, bytes_tokenizer(vocabulary(sids.code_sizes))
+
+
+def encoded(tokenizer: Any, prompts: list[str]) -> Any:
+    """What `generate` takes of prompts, padded on the left to one length."""
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+    inputs.pop("token_type_ids", None)
+    return inputs
+
+
+def generate(model: Any, tokenizer: Any, allowed: AllowedTokens, inputs: Any, **options: Any) -> torch.Tensor:
+    """What was written after the prompts, one row per beam."""
+    wanted = {
+        "do_sample": False,
+        "max_new_tokens": allowed.max_new_tokens,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        **options,
+    }
+    out: torch.Tensor = model.generate(**inputs, prefix_allowed_tokens_fn=allowed, **wanted)
+    return out[:, allowed.prompt_length :]
 
 
 def test_every_new_token_is_one_id_and_semantic_ids_come_back(large: tuple[SemanticIds, Any]) -> None:
     sids, tokenizer = large
     before = 256 + 2
-    ids = tokenizer(tokens.vocabulary(sids.code_sizes))["input_ids"]
+    ids = tokenizer(vocabulary(sids.code_sizes))["input_ids"]
     assert ids == [[before + place] for place in range(sum(sids.code_sizes))]
     for text in sids.texts()[:500]:
-        encoded = tokenizer.encode(text, add_special_tokens=False)
-        assert len(encoded) == 3
-        assert tokenizer.decode(encoded) == text
+        written = tokenizer.encode(text, add_special_tokens=False)
+        assert len(written) == 3
+        assert tokenizer.decode(written) == text
     mixed = f"Titel: {sids.texts()[0]}, {sids.texts()[1]}🌹\n"
     assert tokenizer.decode(tokenizer.encode(mixed)) == mixed
 
@@ -59,23 +77,13 @@ def test_beams_are_different_and_all_exist(large: tuple[SemanticIds, Any]) -> No
     """Prompts of several lengths, padded on the left, some ending with (part of) a Semantic ID."""
     sids, tokenizer = large
     model = causal(len(tokenizer))
-    allowed = prefix_allowed_tokens(tokenizer, sids)
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=0)
     lookup = item_lookup(sids, tokenizer)
-    beams, there = 20, set(sids.texts())
+    beams, there = 12, set(sids.texts())
     for prompts in (PROMPTS, PROMPTS[1:2], PROMPTS[2:3]):
-        inputs = tokenizer(prompts, return_tensors="pt", padding=True)
-        inputs.pop("token_type_ids", None)
-        out = model.generate(
-            **inputs,
-            prefix_allowed_tokens_fn=allowed,
-            num_beams=beams,
-            num_return_sequences=beams,
-            max_new_tokens=allowed.max_new_tokens,
-            do_sample=False,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        new = out[:, inputs["input_ids"].shape[1] :]
+        inputs = encoded(tokenizer, prompts)
+        here = allowed.after(inputs["input_ids"].shape[1])
+        new = generate(model, tokenizer, here, inputs, num_beams=beams, num_return_sequences=beams)
         texts = tokenizer.batch_decode(new, skip_special_tokens=True)
         assert set(texts) <= there
         for start in range(0, len(texts), beams):
@@ -89,138 +97,180 @@ def test_beams_are_different_and_all_exist(large: tuple[SemanticIds, Any]) -> No
 
 def test_an_encoder_and_decoder_generates_only_what_exists() -> None:
     sids = uneven()
-    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
-    torch.manual_seed(0)
-    config = transformers.T5Config(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=16,
-        d_ff=64,
-        num_layers=2,
-        num_heads=2,
-        decoder_start_token_id=tokenizer.pad_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    model = transformers.T5ForConditionalGeneration(config).eval()
-    allowed = prefix_allowed_tokens(tokenizer, sids)
-    inputs = tokenizer(["<a_1><b_2>", "x"], return_tensors="pt", padding=True)
-    inputs.pop("token_type_ids", None)
-    out = model.generate(
-        **inputs,
-        prefix_allowed_tokens_fn=allowed,
-        num_beams=5,
-        num_return_sequences=5,
-        max_new_tokens=allowed.max_new_tokens,
-    )
-    texts = tokenizer.batch_decode(out, skip_special_tokens=True)
-    assert set(texts[:5]) == set(texts[5:]) == set(sids.texts())  # all five there are
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    model = encoder_decoder(tokenizer)
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=1)
+    for prompts in (["<a_1><b_2>", "x"], ["y"], ["x, <a_1><b_2><c_3>", "<a_1>"]):
+        inputs = encoded(tokenizer, prompts)
+        new = generate(model, tokenizer, allowed, inputs, num_beams=5, num_return_sequences=5)
+        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+        for start in range(0, len(texts), 5):
+            assert set(texts[start : start + 5]) == set(sids.texts())  # all five there are
 
 
-def test_greedy_batches_pad_what_has_ended() -> None:
+@pytest.mark.parametrize("beams", [1, 2, 7, 20])
+def test_more_beams_and_more_steps_than_semantic_ids_can_fill(beams: int) -> None:
+    """Finished sequences and those that `generate` fills up with are asked for too, long after the end."""
     sids = uneven()
-    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    inputs = encoded(tokenizer, ["a", "bcd <a_1><b_2>\n"])
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=inputs["input_ids"].shape[1])
+    for model, here in [(causal(len(tokenizer)), allowed), (encoder_decoder(tokenizer), allowed.after(1))]:
+        new = generate(model, tokenizer, here, inputs, num_beams=beams, num_return_sequences=beams, max_new_tokens=9)
+        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+        for start in (0, beams):
+            assert len(set(texts[start : start + beams]) & set(sids.texts())) == min(beams, 5)
+
+
+def test_sampled_batches_pad_what_has_ended() -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
     model = causal(len(tokenizer))
-    inputs = tokenizer(["a", "bcd <a_1><b_2>\n", "e"], return_tensors="pt", padding=True)
-    inputs.pop("token_type_ids", None)
-    allowed = prefix_allowed_tokens(tokenizer, sids)
+    inputs = encoded(tokenizer, ["a", "bcd <a_1><b_2>\n", "e"])
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=inputs["input_ids"].shape[1])
     for seed in range(5):
         torch.manual_seed(seed)
-        out = model.generate(
-            **inputs,
-            prefix_allowed_tokens_fn=allowed,
-            do_sample=True,
-            max_new_tokens=8,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        new = out[:, inputs["input_ids"].shape[1] :]
+        new = generate(model, tokenizer, allowed, inputs, do_sample=True, max_new_tokens=8)
         assert set(tokenizer.batch_decode(new, skip_special_tokens=True)) <= set(sids.texts())
 
 
-class Walk:
-    """`generate` in small: steps through all sequences there can be, as many rows at each step as beam search has."""
+def test_a_generate_that_stops_early_leaves_no_trace() -> None:
+    """One step on "ab", then "abc": it looks like the next step of the first one, and isn't."""
+    sids = catalogue(64, (4, 4, 4))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    model = causal(len(tokenizer))
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=2)
+    first = generate(model, tokenizer, allowed, encoded(tokenizer, ["ab"]), max_new_tokens=1)
+    assert tokenizer.decode(first[0]) in {f"<a_{code}>" for code in range(4)}
+    for text in ("abc", tokenizer.decode(tokenizer.encode("ab") + first[0].tolist())):
+        inputs = encoded(tokenizer, [text])
+        written = generate(model, tokenizer, allowed.after(inputs["input_ids"].shape[1]), inputs)
+        assert tokenizer.decode(written[0], skip_special_tokens=True) in sids.texts()
 
-    def __init__(self, allowed: Any, tokenizer: Any, rows: int) -> None:
-        self.allowed, self.tokenizer, self.rows = allowed, tokenizer, rows
 
-    def everything(self, prompt: str) -> set[str]:
-        """All texts that can follow a prompt, step by step over all beams at once."""
-        start = self.tokenizer.encode(prompt, add_special_tokens=False)
-        beams, ended = [start], set()
-        while beams:
-            assert len(beams[0]) - len(start) <= self.allowed.max_new_tokens
-            rows = list(itertools.islice(itertools.cycle(beams), self.rows))
-            following = [(beam, self.allowed(0, np.array(beam))) for beam in rows]
-            following, beams = following[: len(beams)], []
-            for beam, ids in following:
-                for single in ids:
-                    if single == self.tokenizer.eos_token_id:
-                        ended.add(self.tokenizer.decode(beam[len(start) :]))
-                    else:
-                        beams.append([*beam, single])
-        return ended
+def everything(allowed: AllowedTokens, tokenizer: Any, prompt: str) -> set[str]:
+    """All texts that may follow a prompt: `generate` in small, with a beam for each sequence there can be."""
+    start = tokenizer.encode(prompt, add_special_tokens=False)
+    allowed = allowed.after(len(start))
+    beams, ended = [start], set()
+    while beams:
+        assert len(beams[0]) - len(start) < allowed.max_new_tokens
+        following = [(beam, allowed(0, np.array(beam, np.int64))) for beam in beams]
+        beams = []
+        for beam, ids in following:
+            assert ids
+            for single in ids:
+                if single == tokenizer.eos_token_id:
+                    ended.add(tokenizer.decode(beam[len(start) :]))
+                else:
+                    beams.append([*beam, single])
+    return ended
 
 
 @pytest.mark.parametrize("sids", [uneven(), catalogue(200, (5, 6, 9)), catalogue(30, (31,)), catalogue(64, (4, 4, 4))])
 def test_exactly_what_exists_can_be_written_after_any_prompt(sids: SemanticIds) -> None:
-    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
-    walk = Walk(prefix_allowed_tokens(tokenizer, sids), tokenizer, len(sids.codes))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=0)
     texts = sids.texts()
-    for prompt in [
-        "x",
-        "",
-        texts[0],
-        texts[0],
-        texts[0] + ",",
-        texts[0] + ",,",
-        "xyz" + texts[-1] + texts[0],
-        "<a_1>",
-        "x" + texts[0],
-        "xx",
-        "xxx",
-        "a" * 9,
-    ]:
-        assert walk.everything(prompt) == set(texts), prompt
+    for prompt in ["x", "", texts[0], texts[0], texts[0] + ",", "xyz" + texts[-1] + texts[0], "<a_1>", "xx", "a" * 9]:
+        assert everything(allowed, tokenizer, prompt) == set(texts), prompt
+
+
+def test_one_object_serves_several_threads_at_once() -> None:
+    sids = catalogue(64, (4, 4, 4))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=0)
+    prompts = ["x", "y", "xy", sids.texts()[0], "z" + sids.texts()[1], "zz"]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda prompt: everything(allowed, tokenizer, prompt), prompts * 4))
+    assert found == [set(sids.texts())] * len(found)
+
+
+def test_two_generations_may_take_turns_step_by_step() -> None:
+    """What two threads do to one object at worst, in a fixed order."""
+    sids = catalogue(64, (4, 4, 4))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=2)
+    rows = [tokenizer.encode(text) for text in ("ab", "cd", "ef")]
+    for _ in range(3):
+        for row in rows:
+            row.append(allowed(0, np.array(row))[0])
+    assert {tokenizer.decode(row[2:]) for row in rows} <= set(sids.texts())
+    assert [allowed(0, np.array(row)) for row in rows] == [[tokenizer.eos_token_id]] * 3
 
 
 def test_prompts_may_go_on_from_what_was_written() -> None:
     sids = catalogue(64, (4, 4, 4))
-    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
-    walk = Walk(prefix_allowed_tokens(tokenizer, sids), tokenizer, len(sids.codes))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=0)
     texts = sids.texts()
     for separator in ("", ",", ", "):
         prompt = "x"
         for text in texts[:4]:
-            assert walk.everything(prompt) == set(texts)
+            assert everything(allowed, tokenizer, prompt) == set(texts)
             prompt += text + separator
 
 
-def test_a_whole_output_is_gone_on_from_after_a_reset() -> None:
-    """With the end token behind it, and with several sequences of which some ended before others."""
+def test_a_whole_output_is_gone_on_from() -> None:
+    """With its end token, and with several sequences of which some ended before others."""
     sids = uneven()
-    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
-    allowed = prefix_allowed_tokens(tokenizer, sids)
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=1)
     model = causal(len(tokenizer))
-    ids = tokenizer(["a", "b", "c"], return_tensors="pt")["input_ids"]
+    ids = encoded(tokenizer, ["a", "b", "c"])["input_ids"]
     for _ in range(3):
-        length = ids.shape[1]
-        ids = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            prefix_allowed_tokens_fn=allowed,
-            do_sample=False,
-            max_new_tokens=allowed.max_new_tokens,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        assert set(tokenizer.batch_decode(ids[:, length:], skip_special_tokens=True)) <= set(sids.texts())
-        allowed.reset()
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        new = generate(model, tokenizer, allowed.after(ids.shape[1]), inputs)
+        assert set(tokenizer.batch_decode(new, skip_special_tokens=True)) <= set(sids.texts())
+        ids = torch.cat([ids, new], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "length"),
+    [
+        ("abc", 2),
+        ("abc", 0),
+        ("a", 0),
+        ("abcdefgh", 1),
+        ("<b_2>", 0),
+        ("x<a_1><b_2><c_3>\n", 1),  # a whole Semantic ID and more
+        ("a, <a_1><b_2>", 1),
+        ("abc", 5),
+        ("", 1),
+    ],
+)
+def test_a_wrong_prompt_length_is_told_at_the_first_step(prompt: str, length: int) -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    allowed = prefix_allowed_tokens(tokenizer, sids, length)
+    with pytest.raises(InputError, match=r"input_ids\.shape\[1\].*1 for an encoder-decoder") as caught:
+        allowed(0, np.array(tokenizer.encode(prompt), np.int64))
+    assert len(caught.value.problems) == 1
+
+
+def test_the_length_of_the_encoders_prompt_is_refused_for_its_decoder() -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    inputs = encoded(tokenizer, ["abc"])
+    allowed = prefix_allowed_tokens(tokenizer, sids, prompt_length=inputs["input_ids"].shape[1])
+    with pytest.raises(InputError, match=r"prompt_length is 3, but generate starts from 1 tokens"):
+        generate(encoder_decoder(tokenizer), tokenizer, allowed, inputs)
+
+
+@pytest.mark.parametrize("length", [-1, 1.5, "3", None])
+def test_a_prompt_length_that_is_none_is_refused(length: Any) -> None:
+    sids = uneven()
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
+    with pytest.raises(InputError, match=r"prompt_length is .*: must be a whole number"):
+        prefix_allowed_tokens(tokenizer, sids, length)
+    allowed = prefix_allowed_tokens(tokenizer, sids, np.int64(3))
+    with pytest.raises(InputError, match=r"prompt_length is .*: must be a whole number"):
+        allowed.after(length)
 
 
 def test_several_items_a_semantic_id_and_shorter_ones() -> None:
     sids = uneven()
-    tokenizer = bytes_tokenizer(tokens.vocabulary(sids.code_sizes))
+    tokenizer = bytes_tokenizer(vocabulary(sids.code_sizes))
     lookup = item_lookup(sids, tokenizer)
     expected = {
         "<a_1><b_2><c_3>": ["c", "e"],
@@ -256,24 +306,25 @@ def test_several_items_a_semantic_id_and_shorter_ones() -> None:
 
 def test_a_tokenizer_without_the_tokens_is_refused() -> None:
     sids = catalogue(10, (4, 4))
-    vocabulary = tokens.vocabulary(sids.code_sizes)
+    new_tokens = vocabulary(sids.code_sizes)
     with pytest.raises(InputError, match=r"of \d tokens are not one token each \(<a_0>.*new_tokens.json") as caught:
-        prefix_allowed_tokens(bytes_tokenizer([]), sids)
+        prefix_allowed_tokens(bytes_tokenizer([]), sids, 1)
     assert len(caught.value.problems) == 1
     with pytest.raises(InputError, match=r"1 of \d tokens are not one token each \(<b_3>\)"):
-        prefix_allowed_tokens(bytes_tokenizer(vocabulary[:-1]), sids)
-    words = transformers.PreTrainedTokenizerFast(
+        prefix_allowed_tokens(bytes_tokenizer(new_tokens[:-1]), sids, 1)
+    words = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"[UNK]": 0, "</s>": 1}, unk_token="[UNK]")),
         unk_token="[UNK]",
         eos_token="</s>",
     )
     with pytest.raises(InputError, match="are not one token each"):
         item_lookup(sids, words)
-    endless = bytes_tokenizer(vocabulary)
+    endless = bytes_tokenizer(new_tokens)
     endless.eos_token = None
     with pytest.raises(InputError, match="has no eos_token_id"):
-        prefix_allowed_tokens(endless, sids)
-    assert prefix_allowed_tokens(endless, sids, eos_token_id=7)(0, np.array([1])) != [7]
+        prefix_allowed_tokens(endless, sids, 1)
+    both = endless.encode(sids.texts()[0])
+    assert prefix_allowed_tokens(endless, sids, 0, eos_token_id=7)(0, np.array(both)) == [7]
 
 
 class Merging:
@@ -287,7 +338,7 @@ class Merging:
 
 def test_a_tokenizer_that_reads_joined_tokens_otherwise_is_refused() -> None:
     with pytest.raises(InputError, match=r"does not read <a_\d><b_\d> as its 2 tokens"):
-        prefix_allowed_tokens(Merging(), catalogue(10, (4, 4)))
+        prefix_allowed_tokens(Merging(), catalogue(10, (4, 4)), 1)
 
 
 def test_the_trie_is_saved_and_loaded(tmp_path: Path) -> None:
@@ -301,7 +352,7 @@ def test_the_trie_is_saved_and_loaded(tmp_path: Path) -> None:
     assert found.children([]).tolist() == [0, 1, 3]
     assert [found.children(prefix).tolist() for prefix in ([2], [1, 2, 3], [9, 9], [1, 2, 3, 4])] == [[]] * 4
     rows = pl.read_parquet(tmp_path / "x.trie.parquet")
-    assert rows["sid"].to_list() == [tokens.sid_text(codes) for codes in trie.codes.tolist()]
+    assert rows["sid"].to_list() == [sid_text(codes) for codes in trie.codes.tolist()]
 
 
 @pytest.mark.parametrize("content", [b"no", None])

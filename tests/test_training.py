@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -285,8 +284,9 @@ def test_nothing_outside_is_touched() -> None:
 
 def test_patience_stops_a_training_that_no_longer_moves() -> None:
     still = config(epochs=200, lr=1e-9, patience=3, kmeans_iters=1, restart_usage=0.0)
-    assert rqvae.fit(clouds(), quant(), still).figures["epochs"] < 20
-    assert rqvae.fit(clouds(), quant(), config(epochs=20, lr=1e-9, patience=0)).figures["epochs"] == 20
+    assert rqvae.fit(clouds(200), quant(), still).figures["epochs"] < 20
+    never = still.model_copy(update={"epochs": 20, "patience": 0})
+    assert rqvae.fit(clouds(200), quant(), never).figures["epochs"] == 20
 
 
 @pytest.mark.parametrize("select", ["loss", "collision", "r2"])
@@ -350,44 +350,50 @@ def test_a_failed_training_keeps_its_last_good_checkpoint(tmp_path: Path, monkey
 
 # ---- resuming
 
-SCRIPT = """
-import sys, numpy as np
+KILLED = """
+import math, os, random, signal, sys
 from pathlib import Path
-from sid.quantizers.training import states
+import torch._dynamo  # which the first optimiser of a process takes seconds to load
 from sid.quantizers import rqvae
+from sid.quantizers.training.states import Checkpoints
+from sid.quantizers.training import states
 from tests.test_training import clouds, config, quant
-states._SHARE = 1.0
-chosen = config(epochs=120, dropout_prob=0.1, bn=True, restart_usage=0.5)
-fitted = rqvae.fit(clouds(), quant(), chosen, Path(sys.argv[1]))
-fitted.quantizer.save(sys.argv[2])
+
+folder, reached, write = Path(sys.argv[1]), 0, Checkpoints.write
+states._SHARE = math.inf  # a state after each epoch
+chosen = config(epochs=24, dropout_prob=0.1, bn=True, restart_usage=0.5)
+
+def train(name):
+    rqvae.fit(clouds(200), quant(), chosen, folder / name).quantizer.save(folder / f"{name}.pth")
+
+def write_and_die_soon(self, epoch, state):
+    write(self, epoch, state)
+    if epoch == reached + ahead:  # no handler: the alarm ends the process at once, wherever it is
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 0.04))
+
+for ahead in (1, 3, 6):  # nothing has used torch's threads yet, so that forks have theirs
+    child = os.fork()
+    if child == 0:
+        Checkpoints.write = write_and_die_soon
+        train("broken")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGALRM
+    newest = max(int(path.stem.split("-")[1]) for path in folder.glob("broken/*/epoch-*.pt"))
+    assert newest > reached, newest
+    reached = newest
+train("broken")
+train("unbroken")
 """
 
 
-def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads that wait for each other are slow on a busy machine
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(out)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-
-
-def newest_epoch(folder: Path) -> int:
-    return max((int(path.stem.split("-")[1]) for path in folder.glob("*/epoch-*.pt")), default=0)
-
-
 def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
-    """SIGKILL at random moments; every rerun goes on where the last was, and the files are equal to the byte."""
-    assert start(tmp_path / "unbroken", tmp_path / "unbroken.pth").wait() == 0
-    random = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    reached = 0
-    for _ in range(3):
-        process = start(tmp_path / "broken", tmp_path / "broken.pth")
-        while newest_epoch(tmp_path / "broken") <= reached and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(random.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        assert newest_epoch(tmp_path / "broken") > reached
-        reached = newest_epoch(tmp_path / "broken")
-    assert start(tmp_path / "broken", tmp_path / "broken.pth").wait() == 0
+    """Killed at random moments; every rerun goes on where the last was, and the files are equal to the byte."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("goes on after epoch") == 3
     assert (tmp_path / "broken.pth").read_bytes() == (tmp_path / "unbroken.pth").read_bytes()
     assert len(list((tmp_path / "broken").iterdir())) == 1  # kept until told that the result is safe
     assert newest_epoch(tmp_path / "broken") == 120
@@ -416,7 +422,7 @@ def test_every_learner_resumes_to_the_same_bits(learner: str, tmp_path: Path, mo
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_key_changes_with_data_params_and_what_else_matters() -> None:
+def test_the_key_changes_with_data_params_and_what_else_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = clouds(50)
     other = vectors.copy()
     other[49, 31] += 1
@@ -429,6 +435,8 @@ def test_the_key_changes_with_data_params_and_what_else_matters() -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert states.key(vectors.copy(), "rqvae", {"lr": 1}) == keys[0]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)  # sums are split among them
+    assert states.key(vectors, "rqvae", {"lr": 1}) != keys[0]
 
 
 def test_the_key_changes_with_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A tokenizer and a model that are made on the spot: nothing is downloaded."""
+"""A tokenizer and two models that are made on the spot: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def bytes_tokenizer(new_tokens: list[str]) -> Any:
 
 
 def causal(vocabulary: int) -> Any:
+    """A decoder of random weights."""
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=vocabulary,
@@ -34,3 +35,20 @@ def causal(vocabulary: int) -> Any:
         eos_token_id=None,
     )
     return transformers.LlamaForCausalLM(config).eval()
+
+
+def encoder_decoder(tokenizer: Any) -> Any:
+    """A T5 of random weights, whose decoder starts from one padding token."""
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return transformers.T5ForConditionalGeneration(config).eval()

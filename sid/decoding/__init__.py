@@ -1,0 +1,10 @@
+"""Generation with a language model: only Semantic IDs that exist, and from what was generated back to items.
+
+Works with anything that Hugging Face `generate` drives; neither transformers nor torch is imported here.
+"""
+
+from sid.decoding.constrained import AllowedTokens, prefix_allowed_tokens
+from sid.decoding.lookup import ItemLookup, item_lookup
+from sid.decoding.trie import Trie
+
+__all__ = ["AllowedTokens", "ItemLookup", "Trie", "item_lookup", "prefix_allowed_tokens"]

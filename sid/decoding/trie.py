@@ -26,8 +26,8 @@ class Trie:
     """Every distinct Semantic ID once, in the order of its codes, with its items.
 
     Attributes:
-        codes: (U, L) int32, sorted row by row; -1 in the last column, for 'no token', comes first.
-        code_sizes: codes there are at each level, L of them.
+        codes: (U, L) int32, sorted row by row; -1 in the last column means 'no token' and sorts first.
+        code_sizes: how many codes each of the L levels has.
         item_ids: (N,) text; the items of row u are item_ids[offsets[u]:offsets[u + 1]].
         offsets: (U + 1,) int64.
     """
@@ -38,8 +38,10 @@ class Trie:
     offsets: NDArray[np.int64]
 
     @classmethod
-    def of(cls, sids: SemanticIds) -> Trie:
-        """The trie of a catalogue: a sort, a second for a million items."""
+    def of(cls, sids: SemanticIds | Trie) -> Trie:
+        """The trie of a catalogue: a sort, a second for a million items. A trie is returned as it is."""
+        if isinstance(sids, Trie):
+            return sids
         order = np.lexsort(sids.codes.T[::-1])
         codes = sids.codes[order]
         first = _starts(codes)
@@ -54,7 +56,7 @@ class Trie:
         return self._level_codes[len(prefix)][place] if place is not None else _EMPTY
 
     def items(self, codes: Sequence[int]) -> list[str]:
-        """The ids of all items with this Semantic ID, in catalogue order; none if it is not one of a whole item."""
+        """The ids of all items with this Semantic ID, in catalogue order; none if no item has it."""
         levels = len(self.code_sizes)
         if len(codes) == levels - 1:
             codes = [*codes, NO_TOKEN]
@@ -67,7 +69,7 @@ class Trie:
         return self.item_ids[int(self.offsets[row]) : int(self.offsets[row + 1])].to_list()
 
     def save(self, path: str | Path) -> None:
-        """Write Parquet, a row a Semantic ID in sorted order; sizes stand in the file's metadata.
+        """Write Parquet, one row per Semantic ID in sorted order, with the code sizes in the file's metadata.
 
         Columns: sid (string), codes (fixed-size list of int32), item_ids (list of string).
         """
@@ -88,13 +90,11 @@ class Trie:
         """Read what `save` wrote.
 
         Raises:
-            InputError: the file is missing, no Parquet, or not made by `save`.
+            InputError: the file is missing, isn't Parquet, or wasn't made by `save`.
         """
         table, codes, sizes = read_codes(path, "item_ids", "trie", "export it by the format trie")
         lists = table.column("item_ids").combine_chunks()
-        offsets = lists.offsets.to_numpy().astype(np.int64)
-        ids = pl.Series("item_id", lists.flatten())
-        return cls(codes, sizes, ids, offsets - offsets[0])
+        return cls(codes, sizes, pl.Series("item_id", lists.values), lists.offsets.to_numpy().astype(np.int64))
 
     @cached_property
     def _level_starts(self) -> list[NDArray[np.int64]]:
@@ -112,7 +112,7 @@ class Trie:
         return [np.searchsorted(below, rows) for rows, below in pairwise(self._level_starts)]
 
     def _children_of(self, prefix: Sequence[int]) -> slice | None:
-        """Where the children of a prefix stand in their level; None if there are none."""
+        """Where the children of a prefix are in their level; None if there are none."""
         if len(prefix) >= len(self.code_sizes):
             return None
         place = slice(0, len(self._level_codes[0]))

@@ -22,11 +22,11 @@ class TrainingConfig(MethodConfig):
     Attributes:
         layers: hidden widths of the encoder; the decoder mirrors them. Empty makes both linear.
         sk_epsilons: a level's Sinkhorn temperature as a share of the batch's half range of distances, 0 for
-            plain nearest codes; one a level, or none at all for 0 everywhere. 0.003 to 0.1 is sane.
-        restart_usage: a code that an epoch used less than this share of even use is moved onto a row; 0 never.
+            plain nearest codes; one per level, or none at all for 0 everywhere. 0.003 to 0.1 is sane.
+        restart_usage: a code that an epoch used less than this share of even use is moved onto a row; 0 moves none.
         restart_until: share of the epochs after which no code is moved any more, so that the last can settle.
-        clip_grad_norm: bound on the norm of all gradients together; 0 sets none.
-        patience: evaluations in a row without a better R2 or collision rate after which training stops; 0 never.
+        clip_grad_norm: bound on the norm of all gradients together; 0 means none.
+        patience: evaluations in a row without a better R2 or collision rate after which training stops; 0: never.
     """
 
     layers: Annotated[tuple[Width, ...], Field(strict=False, max_length=16)]
@@ -75,5 +75,5 @@ class TrainingConfig(MethodConfig):
         return problems
 
     def epsilons(self, levels: int) -> tuple[float, ...]:
-        """One Sinkhorn temperature a level."""
+        """One Sinkhorn temperature per level."""
         return self.sk_epsilons or (0.0,) * levels

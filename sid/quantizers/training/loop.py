@@ -24,7 +24,7 @@ from sid.quantizers.training.states import Checkpoints
 
 _INIT_ROWS = 1 << 18  # codebooks start from all rows, or from so many
 _REVIVE_ROWS = 1024
-_TOLERANCE = 1e-3  # less than this in R2 or collision rate counts as none
+_TOLERANCE = 1e-3  # R2 and collision rate have moved if by more than this
 _CHECK_STEPS = 32  # losses are looked at that often on a GPU, where looking waits for it
 _WIDE = 1024  # from here on bfloat16 products pay on a GPU
 
@@ -63,7 +63,7 @@ class Progress:
 
     Attributes:
         epoch: epochs done.
-        curve: a row per evaluation.
+        curve: one row per evaluation.
         best: by criterion, the epoch and value of the best evaluation so far.
         chosen: the model at the best evaluation by `select`.
         moved: the R2 and collision rate that later ones are compared with to see movement.
@@ -137,7 +137,7 @@ def learning_rate(config: TrainingConfig, epoch: float) -> float:
 
 
 def make_learner(model: Autoencoder, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser. Codebooks learn at a rate in the unit of their space, and don't decay: zero is no code's place."""
+    """The optimiser. Codebooks learn at a rate in the unit of their space, and don't decay: zero isn't their place."""
     books = list(model.codebooks)
     kept = {id(book) for book in books}
     groups = [

@@ -19,7 +19,7 @@ from sid.quantizers.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the rows lie in the model's space: a network that keeps that space works about it.
+    """Centre and size of the rows in the model's space, for networks whose output is in the same space as their input.
 
     Attributes:
         centre: (D,) float32, the mean row.
