@@ -66,7 +66,7 @@ def test_templates_are_filled_in_values_and_names() -> None:
     assert pipeline.filled({"x-${a.b}": ["${a.n}/${a.b}", 5, None]}, context) == {"x-word": ["3/word", 5, None]}
     assert pipeline.filled("${a.yes}", context) == "true"
     for wrong in ("${a.none}", "${a.list}", "${a}", "${none.b}"):
-        with pytest.raises(InputError, match="isn.t text or a number"):
+        with pytest.raises(InputError, match=r"isn.t text or a number"):
             pipeline.filled(wrong, context)
 
 

@@ -396,7 +396,6 @@ def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
     assert done.stdout.count("goes on after epoch") == 3
     assert (tmp_path / "broken.pth").read_bytes() == (tmp_path / "unbroken.pth").read_bytes()
     assert len(list((tmp_path / "broken").iterdir())) == 1  # kept until told that the result is safe
-    assert newest_epoch(tmp_path / "broken") == 120
 
 
 @pytest.mark.parametrize("learner", ["adam", "adamw", "sgd", "adagrad", "rmsprop"])

@@ -328,7 +328,12 @@ BACK = (
 @pytest.mark.parametrize(
     ("raised", "resumes", "status", "said"),
     [
-        (KeyboardInterrupt(), "after epoch 40", 130, "train: interrupted; run the same again and it goes on after epoch 40"),
+        (
+            KeyboardInterrupt(),
+            "after epoch 40",
+            130,
+            "train: interrupted; run the same again and it goes on after epoch 40",
+        ),
         (KeyboardInterrupt(), None, 130, "train: interrupted; run the same again and it begins anew"),
         (_Terminated(), "after epoch 40", 143, "train: terminated; run the same again and it goes on after epoch 40"),
         (InputError("x: is wrong"), None, 1, "train: error: x: is wrong"),
