@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -359,6 +364,53 @@ def test_a_run_that_stops_says_what_is_true(
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  train: {}\n")
     assert said_by(monkeypatch, tmp_path, body, DVC_STAGE="train") == (status, [said, BACK])
     assert not list(tmp_path.glob(".*partial")), "half an output is left"
+
+
+def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
+    """DVC's own last line can't be avoided; before it is what is true, and how to go on."""
+    project = endless_training(tmp_path)
+    project.path(".dvc").mkdir()
+    project.path(".dvc/config").write_text("[core]\n    no_scm = true\n")
+    project.path("dvc.lock").write_text("schema: '2.0'\nstages:\n  train:\n    cmd: an earlier run\n")
+    environment = {
+        **ENVIRONMENT,
+        "PYTHONWARNINGS": "ignore",
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "site-cache"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", "train"]
+    running = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(there)
+    written = bytearray()
+
+    def read(descriptor: int) -> None:
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while content := os.read(descriptor, 65536):
+                written.extend(content)
+
+    reader = threading.Thread(target=read, args=(here,))
+    reader.start()
+    wait_until(lambda: has_states(project), running)
+    os.write(here, b"\x03")
+    assert running.wait() == 255
+    reader.join()
+    os.close(here)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", written.decode()).split("^C", 1)[1]
+    lines = [line.split("\r")[-1] for line in text.replace("\r\n", "\n").splitlines() if line.strip()]
+    assert re.fullmatch(r"train: interrupted; run the same again and it goes on after epoch \d+", lines[0])
+    assert lines[1] == BACK
+    assert lines[2].startswith("ERROR: failed to reproduce 'train'")
+    assert len(lines) == 3
 
 
 def test_a_file_that_dvc_does_not_know_is_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
