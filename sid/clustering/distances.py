@@ -112,7 +112,8 @@ def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
     norms, lengths = moved.square().sum(1), table.square().sum(1)
     squared = torch.mm(moved, table.t()).mul_(-2).add_(norms[:, None]).add_(lengths).clamp_(min=0)
     slack = 8 * (rows.shape[1] + 4) * 2.0**-53 * (norms.sqrt() + lengths.max().sqrt()).square()
-    row, code = (~(squared > squared.amin(1, keepdim=True) + slack[:, None])).nonzero(as_tuple=True)
+    least = ~(squared > squared.amin(1, keepdim=True) + slack[:, None])  # (n, K'), one of a row or more
+    row, code = (least & (least.sum(1) > 1)[:, None]).nonzero(as_tuple=True)
     for part in chunks(len(row), 8 * rows.shape[1], _REFINE_BYTES):
         squared[row[part], code[part]] = row_distances(rows[row[part]], centroids[first[code[part]]])
     return squared if len(first) == len(centroids) else squared[:, place]
