@@ -19,7 +19,6 @@ import pytest
 from sid import params
 from sid.dedupe.figures import figures as account
 from sid.dedupe.strategies import resolve
-from sid.errors import InputError
 from sid.ids import SemanticIds
 from sid.measure import neighbours
 from sid.quantizers import methods
@@ -281,22 +280,6 @@ def test_what_each_reader_loses() -> None:
     assert lost((2, 4), "append") == []
     short, uneven = lost((4, 8), "append_colliding")
     assert "fewer than 3 tokens: MiniOneRec leaves such items out" in short
-
-
-def test_neighbours_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    searched = []
-    search = neighbours.search
-    monkeypatch.setattr(neighbours, "search", lambda vectors: (searched.append(len(vectors)), search(vectors))[1])
-    render(some(), (4, 16), [""] * 40, "reassign")
-    assert searched == [40]
-
-
-def test_vectors_codes_and_semantic_ids_of_different_catalogues_are_refused() -> None:
-    model = ResidualQuantizer((np.eye(4, dtype=np.float32),), Scaling.identity(4))
-    codes = np.zeros((40, 1), np.int32)
-    sids = SemanticIds(pl.Series(["a"]), codes[:1], (4,))
-    with pytest.raises(InputError, match="40 vectors, 40 rows of codes and 1 Semantic IDs"):
-        figures.measure(model, some(), codes, sids)
 
 
 def test_every_figure_is_defined(finished: Project) -> None:
