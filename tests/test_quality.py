@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from sid.arrays import CHUNK_BYTES, chunks
-from sid.measure import metrics, quality
-from sid.report.figures import headline
+from sid.errors import InputError
+from sid.ids import SemanticIds
+from sid.measure import metrics, neighbours, quality
+from sid.quantizers.base import Scaling
+from sid.quantizers.residual import ResidualQuantizer
+from sid.report.figures import headline, measure
 from tests.conftest import Project, catalogue
 
 
@@ -125,6 +130,30 @@ def test_the_stages_agree_on_the_codes(finished: Project) -> None:
     sizes = [line.split(",") for line in finished.path("reports/groups.csv").read_text().splitlines()[1:]]
     assert sum(int(size) * int(groups) for when, size, groups in sizes if when == "before") == 60
     assert [row for row in sizes if row[0] == "after"] == [["after", "1", "60"]]
+
+
+def shop(rows: int, items: int) -> tuple[ResidualQuantizer, np.ndarray, np.ndarray, SemanticIds]:
+    """A model of one level, vectors and codes of some rows, and Semantic IDs of some items."""
+    model = ResidualQuantizer((np.eye(8, dtype=np.float32),), Scaling.identity(8))
+    vectors = catalogue(rows)
+    codes = model.encode(vectors)
+    after = (codes[:items] + 1) % 8
+    return model, vectors, codes, SemanticIds(pl.Series([str(row) for row in range(items)]), after, (8,))
+
+
+def test_neighbours_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    search = neighbours.search
+    monkeypatch.setattr(neighbours, "search", lambda vectors: (searched.append(len(vectors)), search(vectors))[1])
+    figures, near = measure(*shop(40, 40))
+    assert searched == [40]
+    assert len(near.queries) == 40
+    assert figures["before"]["recall_at_10"] != figures["after"]["recall_at_10"]
+
+
+def test_vectors_and_semantic_ids_of_different_catalogues_are_refused() -> None:
+    with pytest.raises(InputError, match="40 vectors, 40 rows of codes and 39 Semantic IDs"):
+        measure(*shop(40, 39))
 
 
 def test_headline_metrics_are_few_and_those_of_the_details(finished: Project) -> None:

@@ -19,7 +19,6 @@ import pytest
 from sid import params
 from sid.dedupe.figures import figures as account
 from sid.dedupe.strategies import resolve
-from sid.errors import InputError
 from sid.ids import SemanticIds
 from sid.measure import neighbours
 from sid.quantizers import methods
@@ -261,95 +260,10 @@ def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.M
     assert "3 smaller codes" in page.json["charts"]["map"]["data"][0]["labels"]
 
 
-def graded(**changes: Any) -> dict[str, Any]:
-    """Reports of an index that is good in every respect, but for some figures by dotted path."""
-    level = {"size": 256, "perplexity": 200.0, "purity": 0.5, "purity_random": 0.01}
-    state = {"collision_rate": 0.0, "largest_group": 1, "items_in_collision": 0, "groups_by_quantizer": 0}
-    after = {**state, "recall_at_10": 0.5, "recall_at_10_random": 0.001, "levels": {"level_1": dict(level)}}
-    reports = {
-        "report": {"r2": 0.8, "before": {**state, "levels": {"level_1": level}}, "after": after},
-        "dedupe": {"items": 5000, "max_items_per_sid": 1},
-    }
-    for path, value in changes.items():
-        part: Any = reports
-        *sections, name = path.split("__")
-        for section in sections:
-            part = part[section]
-        assert name in part
-        part[name] = value
-    return reports
-
-
-LEVEL_1 = "report__after__levels__level_1__"
-
-
-@pytest.mark.parametrize(
-    ("changes", "grade"),
-    [
-        ({}, "good"),
-        ({"report__after__collision_rate": 0.01, "report__after__largest_group": 2}, "fair"),
-        ({"report__after__collision_rate": 0.011, "report__after__largest_group": 2}, "poor"),
-        (
-            {
-                "report__after__collision_rate": 0.3,
-                "report__after__largest_group": 2,
-                "dedupe__max_items_per_sid": 2,
-            },
-            "fair",
-        ),
-        (
-            {
-                "report__after__collision_rate": 0.3,
-                "report__after__largest_group": 3,
-                "dedupe__max_items_per_sid": 2,
-            },
-            "poor",
-        ),
-        ({"report__after__recall_at_10": 0.3}, "good"),
-        ({"report__after__recall_at_10": 0.29}, "fair"),
-        ({"report__after__recall_at_10": 0.1}, "fair"),
-        ({"report__after__recall_at_10": 0.09}, "poor"),
-        ({"report__after__recall_at_10": 0.2, "report__after__recall_at_10_random": 0.04}, "poor"),
-        ({"report__after__recall_at_10": 0.2, "report__after__recall_at_10_random": 0.039}, "fair"),
-        ({"report__after__recall_at_10": 0.0, "report__after__recall_at_10_random": 0.5}, "good"),
-        ({"report__after__recall_at_10": 0.0, "report__after__recall_at_10_random": 0.49}, "poor"),
-        ({LEVEL_1 + "perplexity": 128.0}, "good"),
-        ({LEVEL_1 + "perplexity": 127.0}, "fair"),
-        ({LEVEL_1 + "perplexity": 30.0, "dedupe__items": 60}, "good"),
-        ({"report__r2": 0.5}, "good"),
-        ({"report__r2": 0.49}, "fair"),
-        ({LEVEL_1 + "purity": 0.1, LEVEL_1 + "purity_random": 0.0}, "good"),
-        ({LEVEL_1 + "purity": 0.09, LEVEL_1 + "purity_random": 0.0}, "fair"),
-        ({LEVEL_1 + "purity": 0.01, LEVEL_1 + "purity_random": 0.0}, "poor"),
-        ({LEVEL_1 + "purity": 0.5, LEVEL_1 + "purity_random": 0.48}, "fair"),
-        ({LEVEL_1 + "purity": 1.0, LEVEL_1 + "purity_random": 1.0}, "poor"),
-        ({"report__before__items_in_collision": 5000}, "poor"),
-        ({"report__before__items_in_collision": 4999}, "good"),
-        ({"report__before__items_in_collision": 5000, "report__before__groups_by_quantizer": 1}, "good"),
-    ],
-)
-def test_the_verdict(changes: dict[str, Any], grade: str) -> None:
-    assert verdict.verdict(graded(**changes)).grade == grade
-
-
 def test_a_catalogue_of_copies_is_told_so() -> None:
     text, reports = render(np.ones((40, 4), np.float32), (4, 16), [f"Item {row}" for row in range(40)], "reassign")
     assert verdict.verdict(reports).grade == "poor"
     assert "Every embedding equals another item's" in unescape(text)
-
-
-def test_the_least_even_level_is_one_of_the_quantizers() -> None:
-    reports = graded()
-    after = reports["report"]["after"]["levels"]
-    after["level_2"] = {**after["level_1"], "perplexity": 1.0}  # a suffix
-    assert verdict.least_even(reports) == (1, 200 / 256)
-
-
-def test_the_bounds_in_the_docs_are_those_of_the_code() -> None:
-    bounds = {name: value for name, value in vars(verdict).items() if name.isupper() and name[0] != "_"}
-    text = (ROOT / "docs" / "metrics.md").read_text()
-    written = {name: float(value) for value, name in re.findall(r"([\d.]+) \(`([A-Z0-9_]+)`\)", text)}
-    assert written == bounds
 
 
 def test_what_each_reader_loses() -> None:
@@ -366,22 +280,6 @@ def test_what_each_reader_loses() -> None:
     assert lost((2, 4), "append") == []
     short, uneven = lost((4, 8), "append_colliding")
     assert "fewer than 3 tokens: MiniOneRec leaves such items out" in short
-
-
-def test_neighbours_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    searched = []
-    search = neighbours.search
-    monkeypatch.setattr(neighbours, "search", lambda vectors: (searched.append(len(vectors)), search(vectors))[1])
-    render(some(), (4, 16), [""] * 40, "reassign")
-    assert searched == [40]
-
-
-def test_vectors_codes_and_semantic_ids_of_different_catalogues_are_refused() -> None:
-    model = ResidualQuantizer((np.eye(4, dtype=np.float32),), Scaling.identity(4))
-    codes = np.zeros((40, 1), np.int32)
-    sids = SemanticIds(pl.Series(["a"]), codes[:1], (4,))
-    with pytest.raises(InputError, match="40 vectors, 40 rows of codes and 1 Semantic IDs"):
-        figures.measure(model, some(), codes, sids)
 
 
 def test_every_figure_is_defined(finished: Project) -> None:
