@@ -15,7 +15,7 @@ from sid.errors import InputError
 from sid.measure import quality
 from sid.params import Dedupe
 from sid.quantizers import methods
-from sid.quantizers.assignment import balanced_codes, nearest_codes
+from sid.quantizers.assignment import assign
 from sid.quantizers.base import Quantizer, Scaling
 from sid.quantizers.residual import ResidualQuantizer
 from tests.conftest import CATALOGUE, ROOT, Project, needs_catalogue
@@ -154,8 +154,7 @@ def test_the_real_catalogue_loses_all_collisions_at_a_low_cost(
     )
     configs = {**PARAMS.methods, method: PARAMS.methods[method].model_copy(update=changes)}
     quantizer = methods.fit(vectors, replace(PARAMS, quant=quant, methods=configs)).quantizer
-    codes = balanced_codes(quantizer, vectors, 1, "cpu") if methods.METHODS[method].balanced else None
-    codes = nearest_codes(quantizer, vectors) if codes is None else codes
+    codes, _ = assign(quantizer, vectors, PARAMS.index)
     after, sizes = resolve(codes, quantizer, vectors, wanted())
     found = figures(codes, after, sizes, wanted())
     assert found["collision_rate"] == 0

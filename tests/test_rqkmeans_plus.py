@@ -30,7 +30,7 @@ def config(**changes: Any) -> RQKMeansPlusConfig:
         "warm_start": "rqkmeans",
         "warm_start_file": NOT_GIVEN,
         "rqkmeans": KMEANS,
-        "rqkmeans_constrained": RQKMeansConstrainedConfig(slack=1, solver="scalable", max_iters=8),
+        "rqkmeans_constrained": RQKMeansConstrainedConfig(slack=1, solver="scalable", max_iters=8, n_init=1, n_jobs=1),
         "residual_decoder": True,
     }
     return RQKMeansPlusConfig(**{**shared, **own, **changes})
