@@ -200,4 +200,4 @@ def test_stages_that_need_no_model_load_no_torch(module: str) -> None:
 
 def test_no_path_stands_in_the_library() -> None:
     quoted = re.compile(r'["\'](?:data|reports)/(?!none)')
-    assert not [name for name, path in MODULES.items() if name.startswith("sid") and quoted.search(path.read_text())]
+    assert not [name for name, path in MODULES.items() if name.startswith("sid.") and quoted.search(path.read_text())]

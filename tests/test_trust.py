@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,8 +118,13 @@ def test_an_edit_of_what_the_stage_does_not_depend_on_is_none_of_its_business(fi
 
 
 KILLS = [
-    *((signal.SIGKILL, share) for share in (0.5, 0.8, 0.95)),
-    *((number, share) for number in (signal.SIGTERM, signal.SIGINT) for share in (0.6, 0.9)),
+    (signal.SIGKILL, 0.5),
+    (signal.SIGKILL, 0.8),
+    (signal.SIGTERM, 0.6),
+    (signal.SIGINT, 0.9),
+    (signal.SIGKILL, 0.95),
+    (signal.SIGTERM, 0.9),
+    (signal.SIGINT, 0.6),
 ]
 
 
@@ -132,7 +138,7 @@ def test_killed_at_any_point_it_leaves_old_outputs_or_new_ones(finished: Project
     targets = written_since(finished, time.time() - took)
     assert len(targets) >= 2
     old = {name: b"old" if name in targets else content for name, content in new.items()}
-    for number, share in KILLS:
+    for number, share in KILLS if stage == "report" else KILLS[-3:]:  # report has the most outputs
         restore(finished, old)
         running = start(finished, stage)
         time.sleep(took * share)
@@ -165,42 +171,48 @@ def restore(project: Project, contents: dict[str, bytes]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads process states from /proc")
-@pytest.mark.parametrize(
-    ("environment", "ends"),
-    [({"DVC_STAGE": "train"}, True), ({"DVC_STAGE": "train", "SID_OUTLIVE_DVC": "1"}, False), ({}, False)],
-    ids=["DVC", "DVC, told not to", "a shell, as under nohup"],
-)
-def test_a_stage_ends_when_the_dvc_that_started_it_is_killed(
-    tmp_path: Path, environment: dict[str, str], ends: bool
-) -> None:
+def test_a_stage_ends_when_the_dvc_that_started_it_is_killed_and_with_no_other_parent(tmp_path: Path) -> None:
+    program = "import subprocess as s, sys, time; print(s.Popen(sys.argv[1:]).pid, flush=True); time.sleep(600)"
     project = endless_training(tmp_path)
-    program = (
-        "import subprocess, sys, time; p = subprocess.Popen(sys.argv[1:]); print(p.pid, flush=True); time.sleep(600)"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program, *project.command("train")],
-        cwd=project.folder,
-        env={**ENVIRONMENT, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert parent.stdout is not None
-    stage = int(parent.stdout.readline())
-    wait_until(lambda: has_states(project), parent)  # it has begun: the parent's death must not precede the watch
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    if ends:
-        deadline = time.monotonic() + 60
-        while alive(stage):
-            assert time.monotonic() < deadline, "the stage outlives its parent"
-            time.sleep(0.1)
-    else:
-        time.sleep(3)
-        assert alive(stage)
-        os.kill(stage, signal.SIGKILL)
+    under_dvc, told_not_to, nohup = stages = [
+        Parent(
+            [sys.executable, "-c", program, *project.command("train")],
+            cwd=project.folder,
+            env={**ENVIRONMENT, "DVC_ROOT": str(tmp_path / place), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for place, environment in (
+            ("dvc", {"DVC_STAGE": "train"}),
+            ("told", {"DVC_STAGE": "train", "SID_OUTLIVE_DVC": "1"}),
+            ("shell", {}),
+        )
+    ]
+    for parent, place in zip(stages, ("dvc", "told", "shell"), strict=True):
+        # it has begun: the parent's death must not precede the watch
+        wait_until(lambda place=place: has_states(tmp_path / place), parent)  # type: ignore[misc]
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 60
+    while alive(under_dvc.child):
+        assert time.monotonic() < deadline, "the stage outlives DVC"
+        time.sleep(0.1)
+    time.sleep(3)  # as long as several looks at the parent
+    for left in (told_not_to, nohup):
+        assert alive(left.child)
+        os.kill(left.child, signal.SIGKILL)
     assert not project.path("data/quantizer.pth").exists()
-    parent.stdout.close()
+
+
+class Parent(subprocess.Popen[str]):
+    """A process that starts another, whose id it prints."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        assert self.stdout is not None
+        self.child = int(self.stdout.readline())
+        self.stdout.close()
 
 
 def endless_training(folder: Path) -> Project:
@@ -211,21 +223,21 @@ def endless_training(folder: Path) -> Project:
     return project
 
 
-def has_states(project: Project) -> bool:
-    return any(project.path(".checkpoints").glob("*/epoch-*.pt"))
+def has_states(folder: Path) -> bool:
+    return any(folder.glob(".checkpoints/*/epoch-*.pt"))
 
 
 def test_an_edit_stops_a_long_training_early_and_its_states_stay(tmp_path: Path) -> None:
     project = endless_training(tmp_path)
     running = start(project, "train")
-    wait_until(lambda: has_states(project), running)
+    wait_until(lambda: has_states(project.folder), running)
     code("sid/clustering/kmeans.py")(project)
     _, errors = running.communicate()
     assert running.returncode == 1
     assert errors.splitlines()[-1] == (
         "train: error: sid/clustering: changed during the run; the run was stopped, nothing was written"
     )
-    assert has_states(project)
+    assert has_states(project.folder)
 
 
 def alive(pid: int) -> bool:
@@ -263,6 +275,7 @@ def test_a_second_interrupt_during_the_exit_leaves_nothing_behind(
 FAIL_AT_COMMIT = """
 import os, runpy, signal, sys
 from sid.files import Outputs
+commit = Outputs.commit
 def fail(self):
     {how}
 Outputs.commit = fail
@@ -271,39 +284,36 @@ runpy.run_module("stages.train", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize(
-    ("how", "status", "said"),
-    [
-        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, ""),
-        ("raise OSError(28, 'No space left on device')", 1, "train: error: disk: No space left on device"),
-    ],
-    ids=["killed", "disk full"],
-)
-def test_a_finished_training_survives_what_fails_after_it(
-    finished: Project, tmp_path: Path, how: str, status: int, said: str
-) -> None:
+def test_a_finished_training_survives_what_fails_after_it(finished: Project, tmp_path: Path) -> None:
     project = finished
-    project.params(quant__method="rqvae", quant__rqvae__epochs=12)
+    project.params(quant__method="rqvae", quant__rqvae__epochs=3, quant__rqvae__init_epoch=0, quant__rqvae__eval_step=1)
+    project.params(quant__rqvae__warmup_epochs=1)
     project.succeed("train")
     unbroken = project.contents()
-    assert not has_states(project), "states outlive the outputs that they were kept for"
+    assert not has_states(project.folder), "states outlive the outputs that they were kept for"
     project.path("data/quantizer.pth").write_text("old")
-    done = subprocess.run(
-        [sys.executable, "-c", FAIL_AT_COMMIT.format(how=how), *project.command("train")[2:]],
-        cwd=project.folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == status
-    assert said in done.stderr
-    assert "goes on" not in done.stdout
+    # as in an experiment's own folder, for which DVC_ROOT is the project's
+    environment = {**ENVIRONMENT, "DVC_ROOT": str(tmp_path / "root")}
+
+    def train(code: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, *project.command("train")[2:]]
+        return subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+
+    killed = train(FAIL_AT_COMMIT.format(how="os.kill(os.getpid(), signal.SIGKILL)"))
+    assert killed.returncode == -signal.SIGKILL
+    assert "goes on" not in killed.stdout
+    full = train(FAIL_AT_COMMIT.format(how="raise OSError(28, 'No space left on device')"))
+    assert full.returncode == 1
+    assert "rqvae: goes on after epoch 3" in full.stdout
+    assert full.stderr == "train: error: disk: No space left on device\n"
     assert project.path("data/quantizer.pth").read_text() == "old"
-    assert has_states(project)
-    again = project.run("train")
-    assert "rqvae: goes on after epoch 12" in again.stdout
+    assert has_states(tmp_path / "root")
+    again = train(FAIL_AT_COMMIT.format(how="commit(self)"))
+    assert again.returncode == 0
+    assert "rqvae: goes on after epoch 3" in again.stdout
     assert {name: project.contents().get(name) for name in unbroken} == unbroken
-    assert not has_states(project)
+    assert not has_states(tmp_path / "root")
+    assert not has_states(project.folder)
 
 
 def said_by(
@@ -400,7 +410,7 @@ def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read, args=(here,))
     reader.start()
-    wait_until(lambda: has_states(project), running)
+    wait_until(lambda: has_states(project.folder), running)
     os.write(here, b"\x03")
     assert running.wait() == 255
     reader.join()
