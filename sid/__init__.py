@@ -1,6 +1,6 @@
 """Semantic IDs for generative recommenders: quantize item embeddings, resolve collisions, export for trainers.
 
->>> quantizer = sid.fit(vectors, "params.yaml")  # or sid.load("data/quantizer.pth")
+>>> quantizer = sid.fit(vectors, "params.yaml")  # or sid.load("quantizer.pth")
 >>> codes = quantizer.encode(vectors)  # (N, D) float32 -> (N, L) int32
 
 `SemanticIds` are the codes of a catalogue with its item ids, `Trie` says which of them exist; `sid.decoding` generates
