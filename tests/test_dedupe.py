@@ -132,33 +132,37 @@ def test_a_training_that_dedupe_would_refuse_is_not_begun(project: Project) -> N
 
 @needs_catalogue
 @pytest.mark.parametrize(
-    ("method", "changes", "moved", "added"),
+    ("method", "changes", "seeds", "moved", "added"),
     [
-        ("rqkmeans", {}, 0.24, 0.05),
-        ("rqkmeans_constrained", {}, 0.14, 0.03),
-        ("rqvae", {"epochs": 30}, 0.16, np.inf),
-        ("rqkmeans_plus", {"epochs": 20}, 0.16, np.inf),
+        ("rqkmeans", {}, (0,), 0.24, 0.05),
+        ("rqkmeans_constrained", {}, (0, 1, 2), 0.14, 0.03),
+        ("rqvae", {"epochs": 30}, (0,), 0.16, np.inf),
+        ("rqkmeans_plus", {"epochs": 20}, (0,), 0.16, np.inf),
     ],
 )
 def test_the_real_catalogue_loses_all_collisions_at_a_low_cost(
-    method: str, changes: dict[str, Any], moved: float, added: float
+    method: str, changes: dict[str, Any], seeds: tuple[int, ...], moved: float, added: float
 ) -> None:
+    """`moved` and `added` bound the median of the seeds: one constrained fit differs from the next by 0.6 points."""
     vectors = np.load(CATALOGUE / "embeddings.npy")
-    quant = PARAMS.quant.model_copy(
-        update={
-            "method": method,
-            "num_emb_list": (256, 256, 256),
-            "device": "cpu",
-            "e_dim": 384 if method == "rqkmeans_plus" else 32,
-        }
-    )
     configs = {**PARAMS.methods, method: PARAMS.methods[method].model_copy(update=changes)}
-    quantizer = methods.fit(vectors, replace(PARAMS, quant=quant, methods=configs)).quantizer
-    codes, _ = assign(quantizer, vectors, PARAMS.index)
-    after, sizes = resolve(codes, quantizer, vectors, wanted())
-    found = figures(codes, after, sizes, wanted())
-    assert found["collision_rate"] == 0
-    assert 0 < found["moved_share"] <= moved
-    share = quality.reconstruction(quantizer.decode, vectors, codes, after)["mse_added_share"]
-    assert share is not None
-    assert 0 < share <= added
+    moved_shares, added_shares = [], []
+    for seed in seeds:
+        quant = PARAMS.quant.model_copy(
+            update={
+                "method": method,
+                "num_emb_list": (256, 256, 256),
+                "device": "cpu",
+                "seed": seed,
+                "e_dim": 384 if method == "rqkmeans_plus" else 32,
+            }
+        )
+        quantizer = methods.fit(vectors, replace(PARAMS, quant=quant, methods=configs)).quantizer
+        codes, _ = assign(quantizer, vectors, PARAMS.index)
+        after, sizes = resolve(codes, quantizer, vectors, wanted())
+        found = figures(codes, after, sizes, wanted())
+        assert found["collision_rate"] == 0
+        moved_shares.append(found["moved_share"])
+        added_shares.append(quality.reconstruction(quantizer.decode, vectors, codes, after)["mse_added_share"])
+    assert 0 < np.median(moved_shares) <= moved
+    assert 0 < np.median(added_shares) <= added
