@@ -94,7 +94,7 @@ class Index(Section):
 
 
 class Dedupe(Section):
-    """`dedupe`: how items that share a Semantic ID are told apart."""
+    """`dedupe`: what happens to items that share a Semantic ID."""
 
     strategy: Literal["reassign", "sinkhorn", "append", "append_colliding", "none"]
     move: Literal["colliding", "any"]

@@ -27,7 +27,7 @@ def main(stage: Stage) -> str:
         "collision_rate": collided,
     }
     write_json(stage.output("report"), figures)
-    write_json(stage.output("metrics"), {"collision_rate": collided})
+    write_json(stage.output("metrics"), {"collision_rate_before": collided})
     return f"{assignment} codes of {len(codes):,} items, collision rate {collided:.1%}"
 
 

@@ -162,7 +162,7 @@ def test_headline_metrics_are_few_and_those_of_the_details(finished: Project) ->
     report, levels = details["report"], details["report"]["after"]["levels"]
     assert headline == {
         "prepare": {"items": 60},
-        "index": {"collision_rate": details["index"]["collision_rate"]},
+        "index": {"collision_rate_before": details["index"]["collision_rate"]},
         "dedupe": {"collision_rate": 0, "moved": details["dedupe"]["moved"]},
         "report": {
             "r2": report["r2"],

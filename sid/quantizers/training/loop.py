@@ -85,8 +85,8 @@ def train(
 
     Args:
         task: its model is changed in place.
-        checkpoints: where to resume from and what to keep, the last state too; whoever asked for the training clears
-            them, once its result is safe. None keeps nothing.
+        checkpoints: where to resume from and what to keep, the last state too; the caller clears them once the
+            result is safe. None keeps nothing.
         watch: called with each row of the curve.
 
     Returns:
