@@ -109,9 +109,7 @@ class Evaluate(Section):
 
     method: Literal["transformer", "none"]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(strict=False, min_length=1)]
-    controls: Annotated[
-        tuple[Literal["random", "popularity", "co_occurrence", "sasrec"], ...], Field(strict=False)
-    ]
+    controls: Annotated[tuple[Literal["random", "popularity", "co_occurrence", "sasrec"], ...], Field(strict=False)]
     max_history: Annotated[int, Field(ge=1, le=1024)]
     max_train_users: Annotated[int, Field(ge=2)] | None
     max_questions: Annotated[int, Field(ge=1)] | None

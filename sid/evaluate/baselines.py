@@ -66,6 +66,6 @@ def _ranked(asked: Questions, items: int, scores: Callable[[Ints], Floats]) -> S
     starts, sizes = np.empty(len(asked), np.int64), np.empty(len(asked), np.int64)
     for part in chunks(len(asked), 32 * items):
         rows = np.arange(part.start, part.stop)
-        found = slots_of_scores(scores(rows), asked.targets[part])
+        found = slots_of_scores(scores(rows), asked.targets[part].astype(np.int64))
         starts[part], sizes[part] = found.starts, found.sizes
     return Slots(starts, sizes)

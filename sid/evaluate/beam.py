@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sid.arrays import chunks
 from sid.decoding.trie import Trie
-from sid.evaluate.recommender import BEGIN, Past, Recommender
+from sid.evaluate.recommender import Past, Recommender
 
 _BEAM_BYTES = 256 << 20
 
@@ -38,7 +38,9 @@ class Paths:
 
 
 @torch.no_grad()
-def search(model: Recommender, paths: Paths, tokens: NDArray[np.int64], lengths: NDArray[np.int64], beams: int) -> NDArray[np.int64]:
+def search(
+    model: Recommender, paths: Paths, tokens: NDArray[np.int64], lengths: NDArray[np.int64], beams: int
+) -> NDArray[np.int64]:
     """The Semantic IDs that the model finds likeliest.
 
     Args:
@@ -70,6 +72,7 @@ def _search(model: Recommender, paths: Paths, tokens: Tensor, lengths: Tensor, b
     scores = model.logits(last, 0).log_softmax(dim=-1)[:, paths.codes[0]]  # (B, prefixes)
     scores, nodes = _best(scores, beams)
     grown: list[Past] = []
+    origin = nodes
     for level in range(1, model.levels):
         written = model.starts[level - 1] + paths.codes[level - 1][nodes.clamp(min=0)]
         if level > 1:

@@ -1,4 +1,4 @@
-"""What a recommender is trained on and asked for: users' sequences of items, and histories with the item that came next."""
+"""What a recommender is trained on and asked for: users' sequences of items; histories and the item that came next."""
 
 from __future__ import annotations
 

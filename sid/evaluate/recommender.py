@@ -46,7 +46,8 @@ class Recommender(nn.Module):
         self.embedding = nn.Embedding(1 + sum(self.code_sizes), width)
         nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(width))
         self.bias = nn.Parameter(torch.zeros(1 + sum(self.code_sizes)))
-        self.blocks = nn.ModuleList(_Block(width, heads, layers, dropout) for _ in range(layers))
+        self.blocks: Sequence[_Block] = [_Block(width, heads, layers, dropout) for _ in range(layers)]
+        self.registered = nn.ModuleList(self.blocks)
         self.norm = nn.LayerNorm(width)
         self.dropout = _Dropout(dropout)
         self.scale = math.sqrt(width)
@@ -57,7 +58,7 @@ class Recommender(nn.Module):
         turn = _rotation(torch.arange(tokens.shape[1], device=tokens.device), self.blocks[0].head_width)
         for block in self.blocks:
             states = block(states, turn)
-        return self.norm(states)
+        return self._normed(states)
 
     def read(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, list[Past]]:
         """Read histories that beams go on from.
@@ -76,7 +77,7 @@ class Recommender(nn.Module):
             states, past = block.read(states, turn)
             pasts.append(past)
         last = states[torch.arange(len(states), device=states.device), lengths - 1]
-        return self.norm(last), pasts
+        return self._normed(last), pasts
 
     def write(
         self, tokens: Tensor, lengths: Tensor, step: int, pasts: list[Past], paths: list[Past]
@@ -97,10 +98,10 @@ class Recommender(nn.Module):
         turn = _rotation(lengths + step, self.blocks[0].head_width)
         hidden = torch.arange(pasts[0].keys.shape[2], device=tokens.device) >= lengths[:, None]
         longer = []
-        for block, past, path in zip(self.blocks, pasts, paths or [None] * len(pasts), strict=True):
-            states, path = block.write(states, turn, hidden, past, path)
+        for number, (block, past) in enumerate(zip(self.blocks, pasts, strict=True)):
+            states, path = block.write(states, turn, hidden, past, paths[number] if paths else None)
             longer.append(path)
-        return self.norm(states), longer
+        return self._normed(states), longer
 
     def logits(self, states: Tensor, level: int) -> Tensor:
         """(..., K) scores of a level's codes, from hidden states (..., width)."""
@@ -109,7 +110,12 @@ class Recommender(nn.Module):
         return F.linear(states, self.embedding.weight[rows], self.bias[rows])
 
     def _embed(self, tokens: Tensor) -> Tensor:
-        return self.dropout(self.embedding(tokens) * self.scale)
+        states: Tensor = self.dropout(self.embedding(tokens) * self.scale)
+        return states
+
+    def _normed(self, states: Tensor) -> Tensor:
+        normed: Tensor = self.norm(states)
+        return normed
 
 
 class _Dropout(nn.Module):
@@ -176,7 +182,8 @@ class _Block(nn.Module):
 
     def _finish(self, states: Tensor, found: Tensor) -> Tensor:
         states = states + self.dropout(self.attend_out(found))
-        return states + self.dropout(self.feed_out(F.gelu(self.feed_in(self.feed_norm(states)))))
+        fed: Tensor = self.dropout(self.feed_out(F.gelu(self.feed_in(self.feed_norm(states)))))
+        return states + fed
 
 
 def _rotation(places: Tensor, width: int) -> tuple[Tensor, Tensor]:

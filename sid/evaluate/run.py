@@ -1,4 +1,4 @@
-"""Measure how well an index recommends: the recommender over all seeds, its controls, and the signals before training."""
+"""Measure how well an index recommends: the recommender over all seeds, its controls, and signals before training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sid.arrays import Codes
@@ -121,11 +122,12 @@ class _Data:
         train, *later = splits
         sequences = training_sequences(train, config.max_train_users, config.max_history, config.sample_seed)
         remedy = "give more interactions, or set evaluate.method: none"
-        if len(np.unique(train.users)) < 2:
-            raise InputError(f"evaluate: the train split has {len(np.unique(train.users))} users, must have 2 or more: {remedy}")
+        users = len(np.unique(train.users))
+        if users < 2:
+            raise InputError(f"evaluate: the train split has {users} users, must have 2 or more: {remedy}")
         if len(sequences) < 2:
             raise InputError(
-                f"evaluate: in the train split {len(sequences)} users have 2 items or more, must be 2 users or more: {remedy}"
+                f"evaluate: {len(sequences)} users have 2 items or more in the train split, must be 2 or more: {remedy}"
             )
         asked = {
             name: questions(split, config.max_questions, config.max_history, config.sample_seed)
@@ -148,7 +150,7 @@ def _device(wanted: str) -> torch.device:
 def _saved(checkpoints: Path | None, codes: Codes, data: _Data, config: Evaluate) -> Checkpoints | None:
     if checkpoints is None:
         return None
-    arrays = [codes, data.train.items, data.train.offsets]
+    arrays: list[NDArray[Any]] = [codes, data.train.items, data.train.offsets]
     for asked in data.asked.values():
         arrays += [asked.histories.items, asked.histories.offsets, asked.targets]
     name = states.key(arrays, "evaluate", config.model_dump(mode="json"), _CODE)

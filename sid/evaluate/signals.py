@@ -18,7 +18,7 @@ _LEVELS = 2
 def signals(codes: Codes, asked: Questions) -> dict[str, Any]:
     """How often the target shares its first code, or first two, with the last item or with any of the history.
 
-    An item that is in its own history is left out of the comparison on both sides: every index sees that it is the same.
+    Where the target itself is in the history, it is left out there: every index sees that it is the same.
 
     Args:
         codes: (N, L) of every item.
@@ -56,10 +56,14 @@ def signals(codes: Codes, asked: Questions) -> dict[str, Any]:
     return found
 
 
-def _masses(history: NDArray[np.int64], owner: NDArray[np.int64], chances: NDArray[np.float64], questions: int) -> NDArray[np.float64]:
+def _masses(
+    history: NDArray[np.int64], owner: NDArray[np.int64], chances: NDArray[np.float64], questions: int
+) -> NDArray[np.float64]:
     """(R,) the chance that a target drawn at random has one of the history's prefixes."""
     pairs = np.unique(owner * len(chances) + history)
-    return np.bincount(pairs // len(chances), weights=chances[pairs % len(chances)], minlength=questions)
+    masses = np.zeros(questions)
+    np.add.at(masses, pairs // len(chances), chances[pairs % len(chances)])
+    return masses
 
 
 def _share(values: NDArray[np.bool_] | NDArray[np.float64]) -> float | None:

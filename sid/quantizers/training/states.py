@@ -48,9 +48,9 @@ def key(
     plain = {"params": params, "torch": torch.__version__, "threads": threads, "shapes": [part.shape for part in data]}
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(extra)
-    for part in data:
-        for rows in chunks(len(part), max(1, part[:1].nbytes)):
-            digest.update(part[rows].tobytes())
+    for array in data:
+        for rows in chunks(len(array), max(1, array[:1].nbytes)):
+            digest.update(array[rows].tobytes())
     return f"{name}-{digest.hexdigest()}"
 
 
