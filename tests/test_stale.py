@@ -30,6 +30,7 @@ OUTPUTS = {
     "train": ["quantizer", "report", "curve"],
     "index": ["codes", "report", "metrics"],
     "dedupe": ["sids", "report", "metrics"],
+    "evaluate": ["report", "metrics", "curve"],
     "report": ["page", "report", "usage", "groups", "metrics"],
     "export": ["folder", "report", "metrics"],
 }

@@ -61,29 +61,31 @@ class Questions:
         return len(self.targets)
 
 
-def training_sequences(train: Split, limit: int | None, max_history: int, seed: int) -> Sequences:
-    """All that each user did in the train split, in stretches of at most max_history + 1 items.
-
-    A longer sequence is cut into stretches that overlap by half of max_history, so that each item but a user's first
-    ones has at least that much history in one of them.
+def user_histories(train: Split, limit: int | None, seed: int) -> Sequences:
+    """All that each user did in the train split.
 
     Args:
         train: the train split; nothing else is looked at.
         limit: users that are drawn by `seed`, 1 or more; None takes all.
-        max_history: items, 1 or more.
         seed: of the draw.
     """
     users = int(train.users.max(initial=-1)) + 1
     later = Split.empty(train.source)
     whole = user_sequences(Interactions(pl.Series([""]).new_from_index(0, users), (train, later, later)))
-    lengths = np.diff(whole.offsets)
-    chosen = np.flatnonzero(lengths >= 2)
-    chosen = _draw(chosen, limit, seed)
-    starts, lengths = whole.offsets[:-1][chosen], lengths[chosen]
+    found = Sequences(whole.items, whole.offsets)
+    return found.take(_draw(np.flatnonzero(found.lengths), limit, seed))
+
+
+def stretches(whole: Sequences, max_history: int) -> Sequences:
+    """The sequences in stretches of at most max_history + 1 items.
+
+    A longer one is cut into stretches that overlap, so that each item but a sequence's first ones has at least half of
+    max_history before it in one of them.
+    """
     step = max(1, max_history // 2)
-    pieces = 1 + np.maximum(0, -(-(lengths - max_history - 1) // step))
-    begins = np.repeat(starts, pieces) + step * ranges(np.zeros_like(pieces), pieces)
-    ends = np.minimum(begins + max_history + 1, np.repeat(starts + lengths, pieces))
+    pieces = 1 + np.maximum(0, -(-(whole.lengths - max_history - 1) // step))
+    begins = np.repeat(whole.offsets[:-1], pieces) + step * ranges(np.zeros_like(pieces), pieces)
+    ends = np.minimum(begins + max_history + 1, np.repeat(whole.offsets[1:], pieces))
     return Sequences(whole.items[ranges(begins, ends - begins)], np.r_[0, (ends - begins).cumsum()])
 
 

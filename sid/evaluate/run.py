@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sid.arrays import Codes
 from sid.errors import InputError
 from sid.evaluate import baselines
-from sid.evaluate.histories import Questions, Sequences, questions, training_sequences
+from sid.evaluate.histories import Questions, Sequences, questions, stretches, user_histories
 from sid.evaluate.index import Index, item_index, random_index
 from sid.evaluate.ranking import CUTS, Floats, Ints, metrics_of, slots_of_beams
 from sid.evaluate.signals import signals
@@ -99,8 +99,8 @@ def evaluate(
     found: dict[str, Any] = {
         "method": config.method,
         "seeds": list(config.seeds),
-        "train_sequences": len(data.train),
-        "train_items": len(data.train.items),
+        "train_users": len(data.whole),
+        "train_interactions": len(data.whole.items),
         "questions": {name: len(asked) for name, asked in data.asked.items()},
         **{split: _over_seeds([run[split] for run in own]) for split in _SPLITS},
         "coverage_at_10": _over_seeds([{"value": run["coverage"]} for run in own])["value"],
@@ -114,20 +114,21 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Data:
-    train: Sequences
+    whole: Sequences  # all that each user did in train
+    train: Sequences  # the same in stretches
     asked: dict[str, Questions]
 
     @classmethod
     def of(cls, splits: tuple[Split, Split, Split], config: Evaluate) -> _Data:
         train, *later = splits
-        sequences = training_sequences(train, config.max_train_users, config.max_history, config.sample_seed)
+        whole = user_histories(train, config.max_train_users, config.sample_seed)
         remedy = "give more interactions, or set evaluate.method: none"
         users = len(np.unique(train.users))
         if users < 2:
             raise InputError(f"evaluate: the train split has {users} users, must have 2 or more: {remedy}")
-        if len(sequences) < 2:
+        if (longer := int((whole.lengths > 1).sum())) < 2:
             raise InputError(
-                f"evaluate: {len(sequences)} users have 2 items or more in the train split, must be 2 or more: {remedy}"
+                f"evaluate: {longer} users have 2 items or more in the train split, must be 2 or more: {remedy}"
             )
         asked = {
             name: questions(split, config.max_questions, config.max_history, config.sample_seed)
@@ -136,7 +137,7 @@ class _Data:
         for name, found in asked.items():
             if not len(found):
                 raise InputError(f"evaluate: the {name} split has no targets to ask for: {remedy}")
-        return cls(sequences, asked)
+        return cls(whole, stretches(whole, config.max_history), asked)
 
 
 def _device(wanted: str) -> torch.device:
@@ -226,7 +227,7 @@ def _over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float 
 def _slices(runs: Sequence[Mapping[str, Any]], data: _Data, items: int) -> dict[str, Any]:
     """HR@10 and NDCG@10 of parts of test's questions."""
     asked = data.asked["test"]
-    counts = baselines.popularity(data.train, items)
+    counts = baselines.popularity(data.whole, items)
     order = np.argsort(-counts, kind="stable")
     before = np.cumsum(counts[order]) - counts[order]
     head = np.zeros(items, bool)
@@ -261,7 +262,7 @@ def _controls(
         found[name] = {}
         for split, asked in data.asked.items():
             values: Mapping[str, Floats] = (
-                metrics_of(ranked[name](data.train, asked, items)) if name in ranked else trained[name][split]
+                metrics_of(ranked[name](data.whole, asked, items)) if name in ranked else trained[name][split]
             )
             found[name][split] = {metric: round6(float(np.asarray(part).mean())) for metric, part in values.items()}
     return found
