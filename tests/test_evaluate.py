@@ -29,7 +29,8 @@ from sid.ids import SemanticIds
 from sid.interactions.split_files import Split
 from sid.params import Evaluate
 from sid.quantizers.training.states import Checkpoints
-from tests.conftest import ENVIRONMENT, Project
+from stages import summary
+from tests.conftest import ENVIRONMENT, Project, make_project
 
 CPU = torch.device("cpu")
 
@@ -438,8 +439,6 @@ def test_signals_by_hand() -> None:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with enough interactions to learn from, finished up to dedupe."""
-    from tests.conftest import make_project
-
     project = make_project(tmp_path_factory.mktemp("shop") / "project")
     draw = np.random.default_rng(0)
     rows = [(user, int(item), time) for user in range(40) for time, item in enumerate(draw.integers(60, size=6))]
@@ -582,3 +581,19 @@ def test_cuda_that_is_not_there_is_refused() -> None:
         pytest.skip("there is a CUDA device")
     with pytest.raises(InputError, match="finds no CUDA device"):
         evaluate(np.arange(4, dtype=np.int32)[:, None], (4,), splits([[0, 1, 2, 3]] * 3), config(device="cuda"))
+
+
+def test_make_says_how_much_of_a_difference_is_noise() -> None:
+    def evaluation(mean: float, std: float | None) -> dict[str, Any]:
+        value = {"mean": mean, "std": std}
+        return {"method": "transformer", "seeds": [0, 1], "test": {"hr_at_10": value, "ndcg_at_10": value}}
+
+    first = summary.recommends(evaluation(0.1, 0.002), {})
+    assert first == [("recommends", "HR@10 0.1000 ± 0.0020, NDCG@10 0.1000 ± 0.0020")]
+    (_, within) = summary.recommends(evaluation(0.1, 0.002), {"ndcg_at_10": 0.0961})
+    assert within == ("", "NDCG@10 +0.0039 since the last commit, within the noise of 0.0040 between seeds")
+    (_, beyond) = summary.recommends(evaluation(0.1, 0.002), {"ndcg_at_10": 0.1041})
+    assert beyond == ("", "NDCG@10 -0.0041 since the last commit, beyond the noise of 0.0040 between seeds")
+    (_, single) = summary.recommends(evaluation(0.1, None), {"ndcg_at_10": 0.1041})
+    assert "one seed" in single[1]
+    assert summary.recommends({"method": "none", "reason": ""}, {}) == []

@@ -116,21 +116,10 @@ def page(
         evaluation=reports["evaluate"],
         control_notes=_CONTROLS,
         slice_notes=_SLICES,
-        noise=noise(reports["evaluate"]["test"]["ndcg_at_10"], len(reports["evaluate"]["seeds"]))
+        noise=verdict.noise(reports["evaluate"]["test"]["ndcg_at_10"], len(reports["evaluate"]["seeds"]))
         if evaluated
         else None,
     )
-
-
-def noise(figure: Mapping[str, float | None], seeds: int) -> float | None:
-    """How far the means of a figure differ by chance in two runs of the same index: two standard errors.
-
-    Args:
-        figure: `mean`, and the standard deviation `std` between seeds; None where there is one seed.
-        seeds: each run has so many.
-    """
-    spread = figure["std"]
-    return None if spread is None else 2 * spread * (2 / seeds) ** 0.5
 
 
 def _figure(reports: Reports, path: str, kind: str) -> Markup:
