@@ -17,7 +17,7 @@ from sid.errors import InputError
 from sid.evaluate import baselines
 from sid.evaluate.histories import Questions, Sequences, questions, stretches, user_histories
 from sid.evaluate.index import Index, item_index, random_index
-from sid.evaluate.ranking import CUTS, Floats, Ints, metrics_of, slots_of_beams
+from sid.evaluate.ranking import Floats, Ints, metrics_of, slots_of_beams
 from sid.evaluate.signals import signals
 from sid.evaluate.training import Training
 from sid.files import round6
@@ -290,6 +290,3 @@ def line(figures: Mapping[str, Any]) -> str:
         spread = "" if value["std"] is None else f" ± {value['std']:.4f}"
         parts.append(f"{title} {value['mean']:.4f}{spread}")
     return ", ".join(parts)
-
-
-assert 10 in CUTS
