@@ -116,8 +116,8 @@ class Training:
         """Train to the end, or until `patience` evaluations brought nothing better; the model of the best one.
 
         Args:
-            bar: is moved on by an epoch at a time.
-            keep: called with a function's worth of state after each epoch, to go on from after a kill.
+            bar: moves on with each epoch.
+            keep: called with the state after each evaluation, to go on from after a kill.
         """
         config, progress = self._config, self.progress
         losses: list[float] = []
