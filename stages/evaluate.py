@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sid.files import write_csv, write_json
 from sid.ids import SemanticIds
-from sid.interactions import SPLITS, load_split
+from sid.interactions.split_files import SPLITS, load_split
 from stages import other_index
 from stages.run import Stage, run
 

@@ -148,7 +148,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["dedupe", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["dedupe", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -170,6 +170,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the used method's section": ("rqkmeans", key(quant__rqkmeans__max_iters=7), ["train"]),
     "another method": ("rqkmeans", key(quant__method="rqvae"), ["train"]),
     "device": ("rqkmeans", key(quant__device="cpu"), ["train"]),
+    "seeds of the evaluation": ("rqkmeans", key(evaluate__seeds=[5]), ["evaluate"]),
     "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
     "invalid rows": ("rqkmeans", key(prepare__invalid_rows="drop"), ["prepare"]),
     "another table of interactions": ("rqkmeans", key(interactions__source="data/other.csv"), ["interactions"]),
@@ -193,7 +194,8 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
         ["dedupe", "export", "interactions", "prepare", "report"],
     ),
     "reading interactions": ("rqkmeans", comment("sid/interactions/read.py"), ["export", "interactions", "report"]),
-    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "export", "report"]),
+    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "evaluate", "export", "report"]),
+    "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
     "an export format": ("rqkmeans", comment("sid/export/grid.py"), ["export"]),
     "what rounds figures and reads prompts": ("rqkmeans", comment("sid/files.py"), ALL),
     "what words errors": ("rqkmeans", comment("sid/errors.py"), []),
@@ -223,4 +225,4 @@ def test_another_table_of_interactions_runs_what_reads_it(pipeline: Pipeline) ->
     pipeline.project.path("dvc.lock").write_bytes(pipeline.locks["rqkmeans"])
     said = pipeline.dvc("repro")
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["export", "interactions", "report"]
+    assert sorted(ran) == ["evaluate", "export", "interactions", "report"]
