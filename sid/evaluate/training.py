@@ -26,7 +26,7 @@ _CLIP = 1.0
 _BETAS = (0.9, 0.98)
 _BUCKET = 4.0  # lengths that are shuffled into one another
 _SELECT_BEAMS = 10  # what the choice by the valid split is made with
-_SELECT_ROWS = 2000
+_SELECT_ROWS = 1000
 
 State = dict[str, Any]
 Ints = NDArray[np.int64]
