@@ -33,6 +33,8 @@ def main(stage: Stage) -> str:
     write_json(stage.output("report"), found.figures)
     write_json(stage.output("metrics"), headline(found.figures))
     write_csv(stage.output("curve"), CURVE, found.curve)
+    for warning in found.figures.get("warnings", ()):
+        print(f"evaluate: warning: {warning}", file=sys.stderr)
     return line(found.figures)
 
 
