@@ -46,10 +46,19 @@ class Prepare(Section):
     """`prepare`: where embeddings and item metadata come from, and how rows are cleaned."""
 
     embeddings: PathText
+    ids: PathText
     items: PathText
     item_id_column: PathText
     embedding_column: PathText
+    title_column: PathText
+    description_column: PathText
+    brand_column: PathText
+    categories_column: PathText
+    html: Literal["keep", "clean"]
+    unknown_items: Literal["error", "skip"]
     invalid_rows: Literal["zero", "drop", "error"]
+    missing_vectors: Literal["auto", "zero", "drop", "error"]
+    outliers: Literal["warn", "clip", "drop", "error"]
     normalize: Literal["none", "l2"]
 
 
@@ -57,9 +66,22 @@ class Interactions(Section):
     """`interactions`: what users did with the items, and how it is split."""
 
     source: PathText
+    user_column: PathText
+    item_column: PathText
+    time_column: PathText | None
+    value_column: PathText | None
+    least_value: Annotated[float, Field(strict=False)] | None
+    kinds: Annotated[tuple[str, ...], Field(strict=False)]
     unknown_items: Literal["error", "skip"]
     split: Literal["leave_one_out", "temporal"]
     ratios: Annotated[tuple[float, float, float], Field(strict=False)]
+
+    @field_validator("kinds")
+    @classmethod
+    def _of_values(cls, kinds: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if (kinds or info.data.get("least_value") is not None) and info.data.get("value_column", "") is None:
+            raise ValueError("kinds and least_value need interactions.value_column")
+        return kinds
 
     @field_validator("ratios", mode="before")
     @classmethod

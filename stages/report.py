@@ -3,7 +3,7 @@
 import sys
 
 from sid.arrays import check_codes, load_codes, load_vectors
-from sid.catalogue.metadata import load_items
+from sid.catalogue.items import load_items
 from sid.files import read_json, write_csv, write_json
 from sid.ids import SemanticIds
 from sid.interactions import load_counts

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sid.catalogue.metadata import FIELDS
+from sid.catalogue.items import FIELDS
 from sid.export import write_all
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS

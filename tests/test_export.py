@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from sid import ids as tokens
-from sid.catalogue.metadata import FIELDS, read_metadata
+from sid.catalogue.items import FIELDS
+from sid.catalogue.metadata import read_metadata
 from sid.decoding.trie import Trie
 from sid.errors import InputError
 from sid.export.formats import FORMATS

@@ -15,7 +15,8 @@ from sid.catalogue import cleaning as items
 from sid.catalogue import embeddings
 from sid.catalogue.cleaning import Cleaning
 from sid.catalogue.embeddings import open_embeddings
-from sid.catalogue.metadata import FIELDS, read_metadata
+from sid.catalogue.items import FIELDS
+from sid.catalogue.metadata import read_metadata
 from sid.errors import InputError
 from tests.conftest import CATALOGUE, catalogue, needs_catalogue
 
