@@ -24,7 +24,11 @@ def check(wanted: params.Params) -> None:
         if "drop" not in (source.invalid_rows, source.missing_vectors, source.outliers):
             params.refuse_too_many(opened.rows, wanted)  # else there may be a place for each that is left
     Prompts.load(wanted.export.prompts)
-    optional = {"prepare.ids": source.ids, "prepare.items": source.items, "interactions.source": wanted.interactions.source}
+    optional = {
+        "prepare.ids": source.ids,
+        "prepare.items": source.items,
+        "interactions.source": wanted.interactions.source,
+    }
     missing = [
         f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
         for key, path in optional.items()

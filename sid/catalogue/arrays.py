@@ -77,12 +77,11 @@ def _npz(path: Path) -> dict[str, Any]:
         if "Python objects" in str(error) or "allow_pickle" in str(error):
             raise InputError(f"{path}: holds pickled objects, must hold arrays of numbers and of text") from None
         raise InputError(f"{path}: broken or no .npz file ({error})") from None
-    except Exception as error:  # noqa: BLE001 (zipfile's own errors)
+    except Exception as error:
         raise InputError(f"{path}: broken or no .npz file ({error})") from None
 
 
 def _torch(path: Path) -> dict[str, Any]:
-    require("torch", "torch")
     import pickle
 
     import torch
@@ -176,4 +175,9 @@ def _of_tensor(path: Path, tensor: Any) -> Matrix:
         return np.asarray(wide.contiguous().numpy())
 
     dtype = str(tensor.dtype).removeprefix("torch.")
-    return Matrix(tensor.shape[0], tensor.shape[1], dtype if dtype.startswith("float") and dtype[5:].isdigit() else "float32", read)
+    return Matrix(
+        tensor.shape[0],
+        tensor.shape[1],
+        dtype if dtype.startswith("float") and dtype[5:].isdigit() else "float32",
+        read,
+    )

@@ -53,10 +53,12 @@ def read_ids(path: Path, item_id_column: str) -> pl.Series:
 def ids_of_array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], where: str) -> pl.Series:
     """(N,) ids of an array of text, bytes or integers."""
     if values.ndim != 1 or values.dtype.kind not in "iuUS":
-        raise InputError(f"{where}: ids have shape {values.shape} and dtype {values.dtype}, must be one row of text or integers")
+        raise InputError(
+            f"{where}: ids have shape {values.shape} and dtype {values.dtype}, must be one row of text or integers"
+        )
     if values.dtype.kind == "S":
         try:
-            values = np.char.decode(values, "utf-8")
+            values = np.char.decode(values.astype(np.bytes_), "utf-8")
         except UnicodeDecodeError:
             raise InputError(f"{where}: ids are bytes that are no UTF-8 text") from None
     return pl.Series("item_id", values.tolist()).cast(pl.String)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -32,7 +32,7 @@ class Metadata:
     """
 
     frame: pl.DataFrame
-    left_out: Mapping[str, str] = _NO_FIELDS
+    left_out: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -74,7 +74,9 @@ def read_metadata(
     if not frame["title"].drop_nulls().len():
         likely = [name for name in WELL_KNOWN["title"] if name in frame.columns and name != "title"]
         if likely:
-            notes.append(f"{path}: no item has a title, but there is a column {likely[0]}: prepare.title_column names it")
+            notes.append(
+                f"{path}: no item has a title, but there is a column {likely[0]}: prepare.title_column names it"
+            )
     return Metadata(frame, left_out, warnings, notes)
 
 
@@ -93,11 +95,10 @@ def _of_records(table: Table, item_id_column: str) -> pl.DataFrame:
     count = 0
     for file in table.found.files:
         for place, record in records(file, table.kind, item_id_column, table.say):
-            one = Batch(file, 1, {item_id_column: [record.pop(item_id_column, None)]}, lambda _, place=place: place)  # type: ignore[misc]
-            if one.columns[item_id_column][0] in (None, ""):
-                raise InputError(
-                    f"{one.at(0)} has {item_id_column} {one.columns[item_id_column][0]!r}, must be a string or an integer"
-                )
+            identity = record.pop(item_id_column, None)
+            one = Batch(file, 1, {item_id_column: [identity]}, lambda _, place=place: place)  # type: ignore[misc]
+            if identity in (None, ""):
+                raise InputError(f"{one.at(0)} has {item_id_column} {identity!r}, must be a string or an integer")
             columns["item_id"].append(as_text(one, item_id_column, table.say)[0])
             record.pop("item_id", None)
             for name, value in record.items():

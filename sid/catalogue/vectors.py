@@ -85,7 +85,7 @@ class Columns:
                 found[:, place] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
             else:
                 found[:, place] = np.array([np.nan if value is None else value for value in column], np.float64)
-        return found, np.isnan(found).all(axis=1)
+        return found, np.asarray(np.isnan(found).all(axis=1))
 
 
 def choose(table: Table, embedding_column: str) -> Columns:
@@ -103,7 +103,9 @@ def choose(table: Table, embedding_column: str) -> Columns:
         if match and (not types or pa.types.is_floating(types[name])):
             groups.setdefault(match[1], {})[int(match[2])] = name
     whole = [
-        group for group in groups.values() if len(group) >= _FEWEST and max(group) - min(group) == len(group) - 1 and min(group) <= 1
+        group
+        for group in groups.values()
+        if len(group) >= _FEWEST and max(group) - min(group) == len(group) - 1 and min(group) <= 1
     ]
     if len(whole) == 1:
         group = whole[0]
@@ -171,8 +173,8 @@ def _dim(table: Table, name: str) -> int | None:
         return int(kind.list_size)
     for batch in table.batches([name], batch_rows=1 << 10):
         column = batch.columns[name]
-        for row, value in enumerate(column):
-            value = value if isinstance(column, list) else value.as_py()
+        values: list[Any] = column if isinstance(column, list) else column.to_pylist()
+        for row, value in enumerate(values):
             if value is not None and value != "":
                 try:
                     found = parse(value)

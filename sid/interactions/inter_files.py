@@ -159,7 +159,9 @@ def _places(path: Path, number: int, fields: list[str], row_of: dict[str, int]) 
     """Where user, history and next item are by a header: by RecBole's types, else in this order."""
     typed = [_TYPED.fullmatch(field.strip("\ufeff ")) for field in fields]
     if any(typed):
-        return _by_types(path, [(match[1], match[2]) if match else (field, "") for match, field in zip(typed, fields, strict=True)])
+        return _by_types(
+            path, [(match[1], match[2]) if match else (field, "") for match, field in zip(typed, fields, strict=True)]
+        )
     if len(fields) != 3:
         raise InputError(
             f"{path}: line {number} has {len(fields)} columns, must have 3 separated by tabs: user, history, next item"
@@ -187,7 +189,9 @@ def _by_types(path: Path, columns: list[tuple[str, str]]) -> tuple[int, int, int
     targets = [place for place in tokens if place != user]
     named = [place for place in targets if "item" in columns[place][0].lower()]
     if user is None or len(named or targets) != 1:
-        raise InputError(f"{path}: its columns {shown} must have one user:token and one next item:token beside the history")
+        raise InputError(
+            f"{path}: its columns {shown} must have one user:token and one next item:token beside the history"
+        )
     return user, histories[0], (named or targets)[0]
 
 

@@ -208,9 +208,12 @@ class _Gathered:
         if wanted.value_column is None:
             return None
         values = batch.columns[wanted.value_column]
-        text = pl.Series(values.cast(pa.large_string()) if isinstance(values, pa.Array) else [
-            None if value is None else str(value) for value in values
-        ], dtype=pl.String)
+        text = pl.Series(
+            values.cast(pa.large_string())
+            if isinstance(values, pa.Array)
+            else [None if value is None else str(value) for value in values],
+            dtype=pl.String,
+        )
         good = pl.Series([True]).new_from_index(0, batch.rows)
         if wanted.kinds:
             good = text.is_in(list(wanted.kinds)).fill_null(False)
@@ -250,9 +253,7 @@ class _Gathered:
                 f"{path}: {left_out:,} of {self._rows:,} rows ({left_out / self._rows:.0%}) don't count by "
                 f"interactions.{'least_value' if 'low_value' in skipped else 'kinds'} and are left out"
             )
-        return Log(
-            user_ids, users, items, times, self._rows, self._unknown, skipped, warnings, list(self._table.notes)
-        )
+        return Log(user_ids, users, items, times, self._rows, self._unknown, skipped, warnings, list(self._table.notes))
 
 
 def _ids(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:

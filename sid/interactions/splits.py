@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sid.errors import InputError
+from sid.interactions.log import read_log
 from sid.interactions.reading import Reading, unknown_items
 from sid.interactions.split_files import SPLITS, Counts, Interactions, Places, Rows, Split, ranges
-from sid.interactions.log import read_log
 from sid.params import Interactions as Wanted
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -32,7 +32,9 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
     known = log.items >= 0
     count = int((~known).sum())
     left_out = f"{count:,} of {len(known):,} rows ({count / max(1, len(known)):.0%}) are left out"
-    warnings = log.warnings + unknown_items(path, log.unknown, next(iter(log.unknown.values()), ""), left_out, wanted, item_ids)
+    warnings = log.warnings + unknown_items(
+        path, log.unknown, next(iter(log.unknown.values()), ""), left_out, wanted, item_ids
+    )
     frame = pl.DataFrame({"user": log.users, "item": log.items, "timestamp": log.times})
     skipped, notes = log.skipped, log.notes
     del log
@@ -115,4 +117,3 @@ def _stretches(items: Rows, by_split: Places) -> list[Split]:
         inside = items[ranges(starts[users], lengths[users])]
         found.append(Split("table", users.astype(np.int32), inside, offsets, firsts[users].astype(np.int32)))
     return found
-

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import pyarrow as pa
-
-Column = pa.Array | list[Any]
-"""(n,) values: an Arrow array, or Python values as JSON has them, None where there is none."""
+Column: TypeAlias = Any
+"""(n,) values: a pyarrow.Array, or a list of Python values as JSON has them, None where there is none."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,5 @@ def _plain(column: pa.Array, uuid: bool) -> pa.Array:
         column = pa.compute.run_end_decode(column)
     if uuid and pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == 16:
         texts = [None if raw is None else raw.hex() for raw in column.to_pylist()]
-        column = pa.array(
-            [t and f"{t[:8]}-{t[8:12]}-{t[12:16]}-{t[16:20]}-{t[20:]}" for t in texts], pa.string()
-        )
+        column = pa.array([t and f"{t[:8]}-{t[8:12]}-{t[12:16]}-{t[16:20]}-{t[20:]}" for t in texts], pa.string())
     return column

@@ -194,7 +194,7 @@ def _opened_and_closed(data: NDArray[np.uint8], quotes: NDArray[np.int64], delim
     after = data[np.minimum(closing + 1, len(data) - 1)]
     good = (opening == 0) | (before == delimiter) | (before == 10) | (before == 34)
     last = closing == len(data) - 1
-    return bool((good.all() and (last | (after == delimiter) | (after == 10) | (after == 13) | (after == 34)).all()))
+    return bool(good.all() and (last | (after == delimiter) | (after == 10) | (after == 13) | (after == 34)).all())
 
 
 def _fast(
@@ -258,7 +258,9 @@ def _slow(
     records = _understood(path, header, [header.names.index(key) for key in keys], number, offset, say)()
     while part := list(islice(records, _SLOW_ROWS)):
         found: dict[str, Column] = {
-            name: pa.array([None if (value := fields[place]) in ("", _NULL) else value for _, fields in part], pa.string())
+            name: pa.array(
+                [None if (value := fields[place]) in ("", _NULL) else value for _, fields in part], pa.string()
+            )
             for name, place in zip(columns, places, strict=True)
         }
         lines = [line for line, _ in part]
@@ -404,4 +406,3 @@ def _shape(value: str) -> str:
 def duplicated(names: Sequence[str], columns: Sequence[str]) -> str:
     """Those columns that a header has more than once."""
     return listed(name for name in columns if names.count(name) > 1)
-

@@ -92,7 +92,7 @@ def find(path: Path, key: str, kinds: Collection[str]) -> Found:
         raise InputError(f"{path}: no such file or folder ({key} must name one; kinds of files: {suffixes})")
     if not path.is_dir():
         kind = kind_of(path)
-        if kind not in kinds:
+        if kind is None or kind not in kinds:
             raise InputError(f"{path}: unknown kind of file {_shown(path)!r}; {_advice(path, suffixes)}")
         return Found(kind, (path,))
     _refuse_table_formats(path)
@@ -100,7 +100,7 @@ def find(path: Path, key: str, kinds: Collection[str]) -> Found:
     others = []
     for file in _walk(path):
         kind = kind_of(file)
-        if _BESIDE.fullmatch(file.name) or kind not in kinds:
+        if kind is None or kind not in kinds or _BESIDE.fullmatch(file.name):
             others.append(file)
         else:
             by_kind.setdefault(kind, []).append(file)
@@ -120,7 +120,9 @@ def refuse_links_of_splits(path: Path) -> None:
     if splits.is_file():
         names = sorted(inside.name for inside in path.iterdir() if inside.is_dir())
         if len(names) > 1:
-            raise InputError(f"{path}: holds the splits {', '.join(names)} of a dataset, must name one of these folders")
+            raise InputError(
+                f"{path}: holds the splits {', '.join(names)} of a dataset, must name one of these folders"
+            )
 
 
 def _suffix(path: Path) -> str:
@@ -158,7 +160,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _hidden(name: str) -> bool:
     # a partition of a lake may be called _dt=2024
-    return name.startswith((".", "_")) and "=" not in name or name == "__MACOSX"
+    return (name.startswith((".", "_")) and "=" not in name) or name == "__MACOSX"
 
 
 def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:

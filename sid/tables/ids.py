@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sid.errors import InputError
-from sid.tables.batches import Batch, Column
+from sid.tables.batches import Batch
 
 _EXACT = 1 << 53
 _LOOKED_AT = 1000

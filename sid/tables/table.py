@@ -18,13 +18,61 @@ from sid.tables.files import TABLES, Found, find, refuse_links_of_splits
 _SHOWN = 12
 
 WELL_KNOWN: dict[str, tuple[str, ...]] = {
-    "user": ("user_id", "userId", "UserID", "userid", "user", "uid", "reviewerID", "reviewer_id", "visitorid",
-             "customer_id", "customerId", "session_id", "sessionId", "msno", "account_id"),
-    "item": ("item_id", "itemId", "ItemID", "itemid", "item", "iid", "movieId", "movie_id", "MovieID", "parent_asin",
-             "asin", "product_id", "productId", "article_id", "business_id", "book_id", "track_id", "song_id", "news_id",
-             "gmap_id", "sku", "id"),
-    "time": ("timestamp", "Timestamp", "time", "ts", "datetime", "date", "event_time", "unixReviewTime", "created_at",
-             "createdAt", "t_dat", "sort_timestamp"),
+    "user": (
+        "user_id",
+        "userId",
+        "UserID",
+        "userid",
+        "user",
+        "uid",
+        "reviewerID",
+        "reviewer_id",
+        "visitorid",
+        "customer_id",
+        "customerId",
+        "session_id",
+        "sessionId",
+        "msno",
+        "account_id",
+    ),
+    "item": (
+        "item_id",
+        "itemId",
+        "ItemID",
+        "itemid",
+        "item",
+        "iid",
+        "movieId",
+        "movie_id",
+        "MovieID",
+        "parent_asin",
+        "asin",
+        "product_id",
+        "productId",
+        "article_id",
+        "business_id",
+        "book_id",
+        "track_id",
+        "song_id",
+        "news_id",
+        "gmap_id",
+        "sku",
+        "id",
+    ),
+    "time": (
+        "timestamp",
+        "Timestamp",
+        "time",
+        "ts",
+        "datetime",
+        "date",
+        "event_time",
+        "unixReviewTime",
+        "created_at",
+        "createdAt",
+        "t_dat",
+        "sort_timestamp",
+    ),
     "title": ("title", "name", "product_title", "product_name", "prod_name", "movie_title", "item_name"),
     "embedding": ("embedding", "embeddings", "vector", "vec", "emb", "features"),
 }
@@ -115,7 +163,9 @@ class Table:
                 yield from columnar.read_batches(file, self.kind, wanted, batch_rows)
             elif file in self._headers:
                 header = self._headers[file]
-                yield from delimited.read_batches(file, header, wanted, [key for key in wanted if key in keys], self.say)
+                yield from delimited.read_batches(
+                    file, header, wanted, [key for key in wanted if key in keys], self.say
+                )
 
     @cached_property
     def _headers(self) -> dict[Path, delimited.Header]:

@@ -21,7 +21,12 @@ BLOCK_BYTES = 16 << 20
 
 _PEEK = 1 << 16
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
-_NO_TEXT = {b"PAR1": "Parquet", b"PK\x03\x04": "a ZIP archive or a spreadsheet", b"\x93NUMPY": ".npy", b"ARROW1": "Arrow"}
+_NO_TEXT = {
+    b"PAR1": "Parquet",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet",
+    b"\x93NUMPY": ".npy",
+    b"ARROW1": "Arrow",
+}
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _UTF32 = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"}
 DECOMPRESSION_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
@@ -92,7 +97,7 @@ def numbered(path: Path, lines: BinaryIO, first: int = 1) -> Iterator[tuple[int,
     """Number, from `first`, and text of the lines of an open file."""
     number = first - 1
     try:
-        for number, line in enumerate(lines, first):  # noqa: B007 (told by an error)
+        for number, line in enumerate(lines, first):
             try:
                 yield number, line.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -163,7 +168,7 @@ def _recoded(path: Path, raw: BinaryIO, encoding: str) -> Iterator[bytes]:
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: broken {encoding.upper()} text after line {lines + 1} ({error.reason})") from None
+            raise InputError(f"{path}: broken {encoding.upper()} after line {lines + 1} ({error.reason})") from None
         lines += text.count("\n")
         if text:
             yield text.encode("utf-8", "replace")

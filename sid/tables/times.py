@@ -94,7 +94,7 @@ class Times:
                 part // 1000 if unit == "ns" else part * _MICROSECONDS.get(unit, 1)
                 for part, unit in zip(parts, self._units, strict=True)
             ]
-        found: Numbers = np.concatenate(parts)
+        found: Numbers = np.concatenate(parts)  # type: ignore[assignment]
         self._parts = []
         if self._form != "moment":
             size = np.abs(found)
@@ -109,9 +109,7 @@ class Times:
             (order,) = self._orders
             return order
         if not self._orders:
-            raise InputError(
-                f"{self._unclear}: days and months can't be distinguished in any row, {MUST}"
-            )
+            raise InputError(f"{self._unclear}: days and months can't be distinguished in any row, {MUST}")
         raise InputError(
             f"{self._orders['day']} but {self._orders['month']}: days come first in one and months in the other, {MUST}"
         )
@@ -136,9 +134,8 @@ class Times:
                 return "integer", "", values.cast(pa.int64()).to_numpy()
             except pa.ArrowInvalid:
                 large = next(row for row, value in enumerate(values.to_pylist()) if value >= 1 << 63)
-                raise InputError(
-                    f"{batch.at(place(large))} has {self.column} {values[large]}, must be at most {(1 << 63) - 1} in size"
-                ) from None
+                said = f"{batch.at(place(large))} has {self.column} {values[large]}"
+                raise InputError(f"{said}, must be at most {(1 << 63) - 1} in size") from None
         if types.is_floating(kind) or types.is_decimal(kind):
             return "decimal", "", self._finite(batch, values.cast(pa.float64()).to_numpy(), values, place)
         raise InputError(
@@ -251,7 +248,7 @@ def _value(values: Any, row: int) -> Any:
 
 
 def _iso(text: pl.Series) -> pl.Series:
-    """Microseconds of ISO 8601 as databases spell it: `2026-01-31 09:30:00.5+00`, ` UTC`, lower case; null for others."""
+    """Microseconds of ISO 8601 as databases spell it (`2026-01-31 09:30:00.5+00`, ` UTC`, lower case); null of others."""
     name = "text"
     whole = (
         pl.col(name)
@@ -286,4 +283,5 @@ def _parsed(value: str, day_first: bool) -> int | None:
         found.append(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     if found[0] != found[1] or not re.search(r"\d{4}", value):
         return None
-    return math.floor(found[0].timestamp()) * 1_000_000 + found[0].microsecond
+    moment = found[0]
+    return int(math.floor(moment.timestamp())) * 1_000_000 + int(moment.microsecond)
