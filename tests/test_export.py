@@ -485,7 +485,7 @@ def test_descriptions_that_are_lists_written_as_text(text: str | None, plain: st
 @needs_catalogue
 def test_the_real_catalogue_for_minionerec(tmp_path: Path) -> None:
     """Rows, ids and titles are those of the source, for every row."""
-    items = read_metadata(CATALOGUE / "items.json", "item_id")
+    items = read_metadata(CATALOGUE / "items.json", "item_id").frame
     source = json.loads((CATALOGUE / "items.json").read_text())
     published = json.loads((CATALOGUE / "published.index.json").read_text())
     codes = np.array([tokens.parse("".join(published[item])) for item in items["item_id"]], np.int32)

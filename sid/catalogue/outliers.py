@@ -20,7 +20,9 @@ SPREADS = 8.0
 DOMINANT = 0.5
 """A few dimensions are dominant if they hold more than this share of the variance."""
 
-_SAMPLE_BYTES = 64 << 20
+_SAMPLE_BYTES = 2 << 20
+_SAMPLE_LEAST = 1000  # rows
+_PASS_BYTES = 8 << 20
 _FEW = 16  # at most one dimension in so many counts as few
 _ALL_OF_FEW = 0.95  # where there are fewer dimensions than that
 _CONSTANT = 1e-10  # of the median dimension's variance
@@ -75,17 +77,19 @@ def look(vectors: Vectors) -> Shape:
         vectors: (N, D) float32, finite, N > 0; may be a memory map, read in chunks.
     """
     rows, dim = vectors.shape
-    count = max(1000, _SAMPLE_BYTES // (4 * dim))
+    count = max(_SAMPLE_LEAST, _SAMPLE_BYTES // (4 * dim))
     sample = np.asarray(vectors[:: max(1, -(-rows // count))], np.float64)
     centre = np.median(sample, axis=0)
     distances = np.empty(rows, np.float64)
-    for part in chunks(rows, 12 * dim):
+    low, high = np.full(dim, np.inf), np.full(dim, -np.inf)
+    for part in chunks(rows, 24 * dim, _PASS_BYTES):
         off = np.asarray(vectors[part], np.float64) - centre
+        low, high = np.minimum(low, off.min(axis=0)), np.maximum(high, off.max(axis=0))
         distances[part] = np.sqrt(np.einsum("nd,nd->n", off, off))
     bound = _bound(distances)
     off = sample - centre
     sane = sample[np.sqrt(np.einsum("nd,nd->n", off, off)) <= bound]
-    return Shape(centre, distances, bound, *_dimensions(sane), _clipped(sane))
+    return Shape(centre, distances, bound, *_dimensions(sane, high - low), _clipped(sane))
 
 
 def pull_in(vectors: Vectors, shape: Shape) -> None:
@@ -108,14 +112,16 @@ def _bound(distances: NDArray[np.float64]) -> float:
     return float(off[logs <= most].max())
 
 
-def _dimensions(sane: NDArray[np.float64]) -> tuple[tuple[int, ...], tuple[int, ...], float]:
+def _dimensions(sane: NDArray[np.float64], spans: NDArray[np.float64]) -> tuple[tuple[int, ...], tuple[int, ...], float]:
     """Constant ones, dominant ones, and the share of these."""
     variance = sane.var(axis=0) if len(sane) > 1 else np.zeros(sane.shape[1])
     total, dim = float(variance.sum()), len(variance)
     if total == 0:
         return (), (), 0.0
     alive = variance[variance > 0]
-    constant = np.flatnonzero(variance <= _CONSTANT * float(np.median(alive)))
+    # a dimension that few rows have may look constant in a sample
+    small = spans <= np.sqrt(_CONSTANT) * float(np.median(spans[spans > 0]))
+    constant = np.flatnonzero(small & (variance <= _CONSTANT * float(np.median(alive))))
     order = np.argsort(-variance, kind="stable")
     shares = np.cumsum(variance[order]) / total
     few = max(1, dim // _FEW)

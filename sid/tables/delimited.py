@@ -206,7 +206,7 @@ def _fast(
     table = pyarrow.csv.read_csv(
         pa.py_buffer(block),
         pyarrow.csv.ReadOptions(column_names=names, block_size=len(block) + 1, use_threads=False),
-        pyarrow.csv.ParseOptions(header.delimiter, quote_char='"' if header.quotes else False),
+        pyarrow.csv.ParseOptions(delimiter=header.delimiter, quote_char='"' if header.quotes else False),
         pyarrow.csv.ConvertOptions(
             include_columns=[names[place] for place in places],
             column_types={names[place]: pa.string() for place in places},
