@@ -199,6 +199,15 @@ def refuse_too_many(items: int, wanted: Params) -> None:
         check_capacity(items, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
 
 
+def refuse_few_suffixes(equal: int, wanted: Params) -> None:
+    """Raise InputError where as many items with equal vectors need more codes of the last level than there may be."""
+    if wanted.dedupe.strategy in ("append", "append_colliding") and equal > wanted.dedupe.max_suffix:
+        raise InputError(
+            f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must be at "
+            "least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"
+        )
+
+
 def load(
     path: str | Path,
     method_configs: Mapping[str, type[MethodConfig]],

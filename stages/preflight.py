@@ -1,6 +1,7 @@
 """Check params.yaml and the inputs it names before DVC runs: DVC removes a stage's old outputs before it starts it."""
 
 import sys
+from pathlib import Path
 
 from sid import params
 from sid.catalogue.embeddings import open_embeddings
@@ -10,11 +11,15 @@ from sid.export.prompts import Prompts
 from sid.files import digest, read_json
 from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
-from stages import pipeline
+from stages import pipeline, ready
+
+MAKEFILE = Path("Makefile")  # of a whole project, whose stages DVC will run
 
 
 def check(wanted: params.Params) -> None:
     """Raise InputError or OSError for what would make a stage fail and can be seen without reading every row."""
+    if MAKEFILE.exists() and (no_git := ready.git(Path())) is not None:
+        raise InputError(no_git)
     source = wanted.prepare
     opened = open_embeddings(
         source.embeddings, source.item_id_column, source.embedding_column, params.given(source.ids)

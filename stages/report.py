@@ -19,7 +19,7 @@ def main(stage: Stage) -> str:
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
-    reports = {name: read_json(stage.input(name)) for name in ("index", "dedupe", "train")}
+    reports = {name: read_json(stage.input(name)) for name in ("prepare", "index", "dedupe", "train")}
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
@@ -42,6 +42,18 @@ if __name__ == "__main__":
     run(
         "report",
         main,
-        inputs=("vectors", "items", "quantizer", "codes", "sids", "counts", "index", "dedupe", "train", "curve"),
+        inputs=(
+            "vectors",
+            "items",
+            "quantizer",
+            "codes",
+            "sids",
+            "counts",
+            "prepare",
+            "index",
+            "dedupe",
+            "train",
+            "curve",
+        ),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

@@ -14,6 +14,8 @@ OUTPUTS = {
     "reports/*.json": "all figures; dvc metrics diff compares the main ones",
 }
 
+TOLD = ("prepare", "interactions", "export")
+
 
 def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line of the table, from the reports by name."""
@@ -42,6 +44,11 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def warnings(path: Path) -> list[str]:
+    """What a stage warned of, which a run that took it from the cache doesn't say again."""
+    return list(json.loads(path.read_text(encoding="utf-8")).get("warnings", []))
+
+
 def main() -> int:
     """Print the table; 1 if a report is missing."""
     try:
@@ -54,6 +61,11 @@ def main() -> int:
     for name, value in lines(reports):
         print(f"  {name:<12} {value}")
     print()
+    said = [line for name in TOLD if (path := Path(f"reports/{name}.json")).exists() for line in warnings(path)]
+    for line in said:
+        print(f"  warning: {line}")
+    if said:
+        print()
     for path, what in OUTPUTS.items():
         print(f"  {path:<20} {what}")
     return 0

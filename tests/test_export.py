@@ -21,7 +21,7 @@ from sid.decoding.trie import Trie
 from sid.errors import InputError
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
-from sid.export.records import plain_description
+from sid.catalogue.texts import cleaned
 from sid.ids import SemanticIds
 from tests.conftest import CATALOGUE, needs_catalogue
 from tests.shop import INTER, NASTY, export, inter, lines, load, shop, wanted
@@ -479,7 +479,7 @@ def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> 
     ],
 )
 def test_descriptions_that_are_lists_written_as_text(text: str | None, plain: str) -> None:
-    assert plain_description(text) == plain
+    assert (cleaned(pl.Series([text], dtype=pl.String), False, " ")[0] or "").strip() == plain
 
 
 @needs_catalogue

@@ -191,4 +191,6 @@ def _clean(frame: pl.DataFrame, html: bool, path: Path) -> tuple[pl.DataFrame, l
             warnings.append(
                 f"{path}: {count:,} of {len(frame):,} items have a word like nan as their {name}: it counts as missing"
             )
-    return pl.DataFrame([frame["item_id"], *(cleaned(frame[name], html) for name in frame.columns[1:])]), warnings
+    between = {"description": " "}  # of paragraphs
+    columns = [cleaned(frame[name], html, between.get(name, ", ")) for name in frame.columns[1:]]
+    return pl.DataFrame([frame["item_id"], *columns]), warnings

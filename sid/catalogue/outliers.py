@@ -112,7 +112,9 @@ def _bound(distances: NDArray[np.float64]) -> float:
     return float(off[logs <= most].max())
 
 
-def _dimensions(sane: NDArray[np.float64], spans: NDArray[np.float64]) -> tuple[tuple[int, ...], tuple[int, ...], float]:
+def _dimensions(
+    sane: NDArray[np.float64], spans: NDArray[np.float64]
+) -> tuple[tuple[int, ...], tuple[int, ...], float]:
     """Constant ones, dominant ones, and the share of these."""
     variance = sane.var(axis=0) if len(sane) > 1 else np.zeros(sane.shape[1])
     total, dim = float(variance.sum()), len(variance)

@@ -6,6 +6,7 @@ import ast
 import html
 import json
 import math
+import warnings
 from html.parser import HTMLParser
 from typing import Any
 
@@ -65,16 +66,17 @@ def text_of(value: Any) -> str | None:
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
-def cleaned(column: pl.Series, take_out_html: bool) -> pl.Series:
+def cleaned(column: pl.Series, take_out_html: bool, between: str = ", ") -> pl.Series:
     """Texts with lists written as text joined, words for nothing as null and, if wanted, without HTML.
 
     Args:
         column: (n,) text.
+        between: what joins the entries of such lists.
     """
     column = column.set(column.is_in(WORDS_FOR_NOTHING), None)
     lists = column.str.contains(r"^\s*\[.*\]\s*$") | column.str.contains(r"(?s)^\s*\[\s*['\"].*\]\s*$")
     if lists.any():
-        column = column.scatter(lists.arg_true(), [_joined(text) for text in column.filter(lists)])
+        column = column.scatter(lists.arg_true(), [_joined(text, between) for text in column.filter(lists)])
     if take_out_html:
         marked = column.str.contains(r"[<&]")
         if marked.any():
@@ -118,17 +120,24 @@ def _is_flat(value: list[Any]) -> bool:
     return all(_is_flat(part) if isinstance(part, list) else not isinstance(part, dict) for part in value)
 
 
-def _joined(text: str) -> str | None:
+def _joined(text: str, between: str) -> str | None:
     """A list written as text by Python or JSON, joined; any other text as it is."""
     for read in (json.loads, ast.literal_eval):
         try:
-            value = read(text.strip())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of '\\d' and the like, which are only text here
+                value = read(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
         # [2024] may be a title; a list of texts is one
         if isinstance(value, list) and _is_flat(value) and (not value or _has_text(value)):
-            return (text_of(value) or None) if value else None
+            return between.join(_entries(value)) or None
     return text
+
+
+def _entries(value: list[Any]) -> list[str]:
+    parts = [text for part in value for text in (_entries(part) if isinstance(part, list) else [text_of(part) or ""])]
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _has_text(value: list[Any]) -> bool:
