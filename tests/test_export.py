@@ -17,11 +17,11 @@ import torch
 from sid import ids as tokens
 from sid.catalogue.items import FIELDS
 from sid.catalogue.metadata import read_metadata
+from sid.catalogue.texts import cleaned
 from sid.decoding.trie import Trie
 from sid.errors import InputError
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
-from sid.catalogue.texts import cleaned
 from sid.ids import SemanticIds
 from tests.conftest import CATALOGUE, needs_catalogue
 from tests.shop import INTER, NASTY, export, inter, lines, load, shop, wanted

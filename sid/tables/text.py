@@ -9,6 +9,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,32 +39,34 @@ def _quiet(_: str) -> None:
     return None
 
 
-def open_bytes(path: Path) -> io.BufferedReader:
+@contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
     """A file's bytes, decompressed where its first bytes say that it is compressed."""
-    raw = path.open("rb")
-    head = raw.read(6)
-    raw.seek(0)
-    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    opened: Any = raw
-    if kind == "gzip":
-        opened = gzip.GzipFile(fileobj=raw)
-    elif kind == "bz2":
-        opened = bz2.BZ2File(raw)
-    elif kind == "xz":
-        opened = lzma.LZMAFile(raw)
-    elif kind == "zstd":
-        opened = _Pulled(_zstd(path))
-    return io.BufferedReader(opened, _PEEK)
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        head = raw.peek(6)[:6]
+        kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+        opened: Any = raw
+        if kind == "gzip":
+            opened = gzip.GzipFile(fileobj=raw)
+        elif kind == "bz2":
+            opened = bz2.BZ2File(raw)
+        elif kind == "xz":
+            opened = lzma.LZMAFile(raw)
+        elif kind == "zstd":
+            opened = _Pulled(_zstd(path))
+        yield stack.enter_context(io.BufferedReader(stack.enter_context(opened), _PEEK))
 
 
-def open_text(path: Path, say: Say = _quiet) -> io.BufferedReader:
+@contextmanager
+def open_text(path: Path, say: Say = _quiet) -> Iterator[io.BufferedReader]:
     """A text file as bytes of UTF-8 without a byte order mark, its lines ended by LF.
 
     UTF-16, UTF-32 and the line ends of old Macs (CR alone) are recognised, read and said. CR LF stays as it is.
     """
-    try:
-        raw = open_bytes(path)
-        head = raw.peek(_PEEK)[:_PEEK]
+    with ExitStack() as stack:
+        raw = stack.enter_context(open_bytes(path))
+        head = _head(path, raw)
         kind = next((kind for magic, kind in _NO_TEXT.items() if head.startswith(magic)), None)
         if kind is not None:
             raise InputError(f"{path}: isn't text, its content is {kind}; rename it or name another file")
@@ -71,12 +74,17 @@ def open_text(path: Path, say: Say = _quiet) -> io.BufferedReader:
         raw.read(mark)
         if encoding != "utf-8":
             say(f"{path}: read as {encoding.upper()}")
-            raw = io.BufferedReader(_Pulled(_recoded(path, raw, encoding)), _PEEK)
+            raw = stack.enter_context(io.BufferedReader(_Pulled(_recoded(path, raw, encoding)), _PEEK))
             head = raw.peek(_PEEK)[:_PEEK]
-        if b"\r" in head.rstrip(b"\r") and b"\n" not in head:
+        if b"\r" in head.rstrip(b"\r\n") and b"\n" not in head:
             say(f"{path}: its lines end in CR alone, as old Macs wrote them")
-            raw = io.BufferedReader(_Pulled(_with_line_feeds(raw)), _PEEK)
-        return raw
+            raw = stack.enter_context(io.BufferedReader(_Pulled(_with_line_feeds(raw)), _PEEK))
+        yield raw
+
+
+def _head(path: Path, raw: io.BufferedReader) -> bytes:
+    try:
+        return raw.peek(_PEEK)[:_PEEK]
     except DECOMPRESSION_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
