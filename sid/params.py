@@ -203,8 +203,8 @@ def refuse_few_suffixes(equal: int, wanted: Params) -> None:
     """Raise InputError where as many items with equal vectors need more codes of the last level than there may be."""
     if wanted.dedupe.strategy in ("append", "append_colliding") and equal > wanted.dedupe.max_suffix:
         raise InputError(
-            f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must be at "
-            "least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"
+            f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must "
+            "be at least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"
         )
 
 

@@ -26,8 +26,8 @@ def _python(environment: Path, chosen: bool) -> str | None:
         return None
     if made is not None:
         return (
-            f"{environment} was made with Python {_shown(made)}, but PYTHON is {_shown(version)}: run make clean first, "
-            "or name another environment, e.g. VENV=.venv-" + _shown(version)
+            f"{environment} was made with Python {_shown(made)}, but PYTHON is {_shown(version)}: run make clean "
+            "first, or name another environment, e.g. VENV=.venv-" + _shown(version)
         )
     if not OLDEST <= version <= NEWEST:
         return f"{sys.executable} is Python {_shown(version)}, must be 3.11 to 3.13; try make PYTHON=python3.12"

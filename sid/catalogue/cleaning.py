@@ -179,8 +179,8 @@ def _warnings_of_rows(
         warnings.append(f"{path}: {count:,} rows lie far from all others, items {named}{more}; {done}")
     if scan.saturated_rows:
         warnings.append(
-            f"{path}: {len(scan.saturated_rows):,} rows have a value that is the largest of its type (65504 for float16), "
-            f"as if cut off: items {listed(scan.saturated_rows)}"
+            f"{path}: {len(scan.saturated_rows):,} rows have a value that is the largest of its type, as if cut off "
+            f"(65504 for float16): items {listed(scan.saturated_rows)}"
         )
     if shape.clipped_share:
         warnings.append(f"{path}: {shape.clipped_share:.1%} of all values are exactly the largest one, as if cut off")
@@ -273,8 +273,8 @@ def _refuse(scan: _Scan, cleaning: Cleaning, path: Path) -> None:
     """Refuse what may not be: vectors that are missing, NaN and Inf."""
     if scan.missing_rows and cleaning.of_missing == "error":
         raise InputError(
-            f"{path}: {len(scan.missing_rows)} rows have no vector (items {listed(scan.missing_rows)}), must be none unless "
-            "prepare.missing_vectors is drop or zero"
+            f"{path}: {len(scan.missing_rows)} rows have no vector (items {listed(scan.missing_rows)}), must be none "
+            "unless prepare.missing_vectors is drop or zero"
         )
     if cleaning.invalid_rows != "error" or not (scan.nan_rows or scan.inf_rows):
         return

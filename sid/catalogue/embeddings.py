@@ -70,8 +70,8 @@ def open_embeddings(
     """Open embeddings without reading them.
 
     Args:
-        path: a file or a folder of files of one kind: arrays (.npy, .npz, .pt, .safetensors; row i is item i, or ids are
-            in the archive) or a table (see `sid.tables`) with a column of ids.
+        path: a file or a folder of files of one kind: arrays (.npy, .npz, .pt, .safetensors; row i is item i, or ids
+            are in the archive) or a table (see `sid.tables`) with a column of ids.
         item_id_column, embedding_column: of a table: ids of any type; lists of numbers, or such lists as text. Without
             `embedding_column`, columns of numbers called 0, 1, 2 ... (with any common beginning) are its dimensions.
         ids: a file of the ids in the order of the rows, where they are beside the vectors.
@@ -156,7 +156,8 @@ class _TableSource(EmbeddingSource):
     names: pl.Series | None = None
 
     def chunks(self) -> Iterator[Chunk]:
-        assert self.table is not None and self.columns is not None
+        assert self.table is not None
+        assert self.columns is not None
         wanted = [*self.columns.names, *([self.item_id_column] if self.item_id_column else [])]
         row = 0
         keys = [] if self.item_id_column is None else [self.item_id_column]
@@ -184,10 +185,12 @@ def _open_table(
 ) -> EmbeddingSource:
     table = open_table(path, "prepare.embeddings", item_id_column)
     columns = vectors.choose(table, embedding_column)
-    wanted = {} if names is not None else {"prepare.item_id_column": (item_id_column, "item")}
+    wanted = {"prepare.embedding_column": (columns.names[0], "embedding")}
+    if names is None:
+        wanted["prepare.item_id_column"] = (item_id_column, "item")
     if names is not None and item_id_column in table.names:
         raise InputError(f"{path}: has a column {item_id_column} already, so prepare.ids must be data/none")
-    table.require({**wanted, **{"prepare.embedding_column": (name, "embedding") for name in columns.names[:1]}})
+    table.require(wanted)
     rows = None
     if table.kind in ("parquet", "arrow"):
         rows = sum(row_count(file, table.kind) for file in table.found.files)

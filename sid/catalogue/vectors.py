@@ -202,7 +202,8 @@ def _of_lists(
     if len(uneven):
         row = int(uneven[0])
         raise InputError(
-            f"{batch.path}: item {ids[start + row]!r} has {lengths[row]} values in {name}, must have {dim} like the first row"
+            f"{batch.path}: item {ids[start + row]!r} has {lengths[row]} values in {name}, "
+            f"must have {dim} like the first row"
         )
     values = lists.flatten()  # without those of missing rows
     if not pa.types.is_floating(values.type):
@@ -231,7 +232,8 @@ def _of_python(
             continue
         if len(vector) != dim:
             raise InputError(
-                f"{batch.path}: item {ids[start + row]!r} has {len(vector)} values in {name}, must have {dim} like the first row"
+                f"{batch.path}: item {ids[start + row]!r} has {len(vector)} values in {name}, "
+                f"must have {dim} like the first row"
             )
         with np.errstate(over="ignore"):
             found[row] = np.array(vector, np.float64)

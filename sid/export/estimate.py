@@ -47,7 +47,7 @@ class Estimate:
             return None
         longest = "null (all)" if wanted.max_history is None else f"{wanted.max_history}"
         return (
-            f"the export is large, {self.line()}: export.max_history is {longest}, a shorter one makes records shorter; "
+            f"the export is large, {self.line()}: export.max_history is {longest}, less makes records shorter; "
             "export.keep_longest_only and fewer of export.tasks or export.formats make fewer"
         )
 

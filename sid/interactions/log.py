@@ -224,7 +224,8 @@ class _Gathered:
             if wrong.any():
                 row = int(wrong.arg_max() or 0)
                 raise InputError(
-                    f"{batch.at(row)} has {wanted.value_column} {text[row]!r}, must be a number for interactions.least_value"
+                    f"{batch.at(row)} has {wanted.value_column} {text[row]!r}, must be a number for "
+                    "interactions.least_value"
                 )
             low = number < wanted.least_value
             self._skipped["low_value"] += int((low & good).sum())

@@ -22,8 +22,8 @@ class Reading:
 
     Attributes:
         skipped: counts by reason. Of a table, rows: `unknown_item` and `duplicate` (the same user, item and time
-            again), and `low_value` and `other_kind` where there are such. Of .inter files, lines: `unknown_item` (the next
-            item is unknown) and `no_history` (none, or none that is known).
+            again), and `low_value` and `other_kind` where there are such. Of .inter files, lines: `unknown_item` (the
+            next item is unknown) and `no_history` (none, or none that is known).
         warnings, notes: one line each.
     """
 

@@ -84,7 +84,8 @@ def _rows(reports: Reports) -> list[Point]:
             if policy in done
             else Point(
                 "poor",
-                f"{what}: codes and R² are about that and not about the rest. prepare.outliers clip or drop takes care of it.",
+                f"{what}: codes and R² are about that and not about the rest. prepare.outliers clip or drop takes care "
+                "of it.",
             )
         )
     if numbers := found.get("dominant_dimensions"):
@@ -92,8 +93,8 @@ def _rows(reports: Reports) -> list[Point]:
         points.append(
             Point(
                 "poor",
-                f"Dimension {shown} of the embeddings holds {found['dominant_share']:.0%} of their variance, so the codes are "
-                "about little else.",
+                f"Dimension {shown} of the embeddings holds {found['dominant_share']:.0%} of their variance, so the "
+                "codes are about little else.",
             )
         )
     if found.get("saturated_rows") or found.get("clipped_share"):

@@ -1,8 +1,8 @@
 """CSV, TSV and RecBole's atomic files, by parsers that can't swallow a line.
 
-Text is looked at in blocks. A block in which quotes open and close fields as RFC 4180 has them, no field spans lines and
-all lines have as many fields as the header is parsed by Arrow, and the rows are counted. From the first block on that
-isn't so plain, Python's own csv reads record by record: what is odd about a line is then either understood or told.
+Text is looked at in blocks. A block in which quotes open and close fields as RFC 4180 has them, no field spans lines
+and all lines have as many fields as the header is parsed by Arrow, and the rows are counted. From the first block on
+that isn't so plain, Python's own csv reads record by record: what is odd about a line is then understood or told.
 """
 
 from __future__ import annotations
@@ -393,8 +393,8 @@ def _refuse_swallowed(
         here = [_shape(alone[key]) for key in keys if key < len(alone)]
         if len(alone) == len(fields) and here == wanted:
             raise InputError(
-                f"{path}: line {line} has a quote that isn't closed: its field would take line {line + behind} with it, "
-                "which looks like a row"
+                f"{path}: line {line} has a quote that isn't closed: its field would take line {line + behind} with "
+                "it, which looks like a row"
             )
 
 

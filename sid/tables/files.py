@@ -187,8 +187,8 @@ def _refuse_table_formats(folder: Path) -> None:
 
 def _table_format(folder: Path, name: str, log: Path) -> InputError:
     return InputError(
-        f"{folder}: is {name} (it has {log.name}), in which files of deleted and replaced rows remain: write its current "
-        "rows to plain Parquet, e.g. with DuckDB or Spark, and name that"
+        f"{folder}: is {name} (it has {log.name}), in which files of deleted and replaced rows remain: write its "
+        "current rows to plain Parquet, e.g. with DuckDB or Spark, and name that"
     )
 
 

@@ -57,10 +57,8 @@ def _odd_line(path: Path, number: int, line: str) -> tuple[Any, bool]:
                 return ast.literal_eval(line.strip()), True
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 pass
-        if isinstance(error, json.JSONDecodeError):
-            reason = f"{error.msg} at column {error.colno}"
-        else:
-            reason = str(error)
+        told = isinstance(error, json.JSONDecodeError)
+        reason = f"{error.msg} at column {error.colno}" if told else str(error)  # type: ignore[attr-defined]
         raise InputError(f"{path}: line {number} is broken JSON ({reason})") from None
 
 
@@ -98,7 +96,8 @@ def records(path: Path, kind: str, id_column: str | None, say: Say) -> Iterator[
         return
     if not isinstance(value, dict):
         raise InputError(
-            f'{path}: holds a {type(value).__name__}, must be an object of items: {{"0": {{"title": ...}}}}, or a list of them'
+            f"{path}: holds a {type(value).__name__}, must be an object of items: "
+            '{"0": {"title": ...}}, or a list of them'
         )
     for key, record in value.items():
         if not isinstance(record, dict):

@@ -52,7 +52,7 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
         elif kind == "bz2":
             opened = bz2.BZ2File(raw)
         elif kind == "xz":
-            opened = lzma.LZMAFile(raw)
+            opened = lzma.LZMAFile(raw)  # noqa: SIM115 (the stack closes it)
         elif kind == "zstd":
             opened = _Pulled(_zstd(path))
         yield stack.enter_context(io.BufferedReader(stack.enter_context(opened), _PEEK))
@@ -119,7 +119,7 @@ def numbered(path: Path, lines: BinaryIO, first: int = 1) -> Iterator[tuple[int,
 def not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> InputError:
     """A line in another encoding."""
     return InputError(
-        f"{path}: line {number} is not UTF-8 text ({error.reason} {error.object[error.start]:#x} at byte {error.start}); "
+        f"{path}: line {number} is not UTF-8 text ({error.reason} {error.object[error.start]:#x}, byte {error.start}); "
         "if it is Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8"
     )
 

@@ -248,7 +248,7 @@ def _value(values: Any, row: int) -> Any:
 
 
 def _iso(text: pl.Series) -> pl.Series:
-    """Microseconds of ISO 8601 as databases spell it (`2026-01-31 09:30:00.5+00`, ` UTC`, lower case); null of others."""
+    """Microseconds of ISO 8601 as databases spell it (`2026-01-31 09:30:00.5+00`, ` UTC`, `t`); null of others."""
     name = "text"
     whole = (
         pl.col(name)
@@ -284,4 +284,4 @@ def _parsed(value: str, day_first: bool) -> int | None:
     if found[0] != found[1] or not re.search(r"\d{4}", value):
         return None
     moment = found[0]
-    return int(math.floor(moment.timestamp())) * 1_000_000 + int(moment.microsecond)
+    return math.floor(moment.timestamp()) * 1_000_000 + int(moment.microsecond)
