@@ -42,6 +42,17 @@ class MethodConfig(Section):
         return []
 
 
+class Embed(Section):
+    """`embed`: whether and how texts become embeddings."""
+
+    model: PathText
+    template: PathText
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
+    max_tokens: Annotated[int, Field(ge=1, le=1 << 20)] | None
+    normalize: bool
+    device: Literal["auto", "cpu", "cuda"]
+
+
 class Prepare(Section):
     """`prepare`: where embeddings and item metadata come from, and how rows are cleaned."""
 
@@ -162,6 +173,7 @@ class Params:
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
+    embed: Embed
     prepare: Prepare
     interactions: Interactions
     quant: Quant
@@ -228,6 +240,7 @@ def load(
     raw = read_yaml(path)
     problems: list[str] = []
     top: dict[str, type[Section]] = {
+        "embed": Embed,
         "prepare": Prepare,
         "interactions": Interactions,
         "quant": Quant,

@@ -61,7 +61,8 @@ def main() -> int:
     for name, value in lines(reports):
         print(f"  {name:<12} {value}")
     print()
-    said = [line for name in TOLD if (path := Path(f"reports/{name}.json")).exists() for line in warnings(path)]
+    told = (Path(f"reports/{name}.json") for name in TOLD)
+    said = [line for report in told if report.exists() for line in warnings(report)]
     for line in said:
         print(f"  warning: {line}")
     if said:

@@ -27,6 +27,7 @@ RANKS: list[list[str]] = [
     ["sid.ids", "sid.params"],
     ["sid.tables"],
     ["sid.catalogue"],
+    ["sid.embed"],
     ["sid.interactions"],
     ["sid.measure"],
     ["sid.clustering"],
@@ -193,7 +194,7 @@ def test_stages_stay_thin() -> None:
         assert len((ROOT / "stages" / f"{stage}.py").read_text().splitlines()) <= 60
 
 
-@pytest.mark.parametrize("module", ["stages.export", "stages.prepare", "stages.dedupe"])
+@pytest.mark.parametrize("module", ["stages.export", "stages.prepare", "stages.dedupe", "stages.embed"])
 def test_stages_that_need_no_model_load_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -14,6 +14,7 @@ from sid.catalogue.items import FIELDS
 from sid.catalogue.texts import WORDS_FOR_NOTHING, cleaned, text_of
 from sid.errors import InputError, listed
 from sid.tables import Batch, Table, as_text, open_table
+from sid.tables.files import TABLES
 from sid.tables.json_text import records
 from sid.tables.table import WELL_KNOWN
 
@@ -61,7 +62,7 @@ def read_metadata(
             `fields` names and the file lacks.
     """
     path = Path(path)
-    table = open_table(path, "prepare.items", item_id_column)
+    table = open_table(path, "prepare.items", item_id_column, [kind for kind in TABLES if kind != "inter"])
     left_out: dict[str, str] = {}
     if table.kind in ("json", "jsonl"):
         frame = _of_records(table, item_id_column)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sid.errors import InputError
 from sid.params import Interactions as Wanted
 from sid.tables import Batch, Column, Table, alike, as_text, open_table
+from sid.tables.files import TABLES
 from sid.tables.json_text import sequences
 from sid.tables.times import Times
 
@@ -63,7 +64,7 @@ def read_log(path: Path, item_ids: pl.Series, wanted: Wanted) -> Log:
         InputError: as `sid.tables`; a missing column, a row without an id or with a time or a value that isn't one, a
             table without rows.
     """
-    table = open_table(path, "interactions.source")
+    table = open_source(path)
     gathered = _Gathered(item_ids, wanted, table)
     found = sequences(path, table.say) if table.kind == "json" and path.is_file() else None
     if found is not None:
@@ -77,6 +78,11 @@ def read_log(path: Path, item_ids: pl.Series, wanted: Wanted) -> Log:
     for batch in source:
         gathered.add(batch)
     return gathered.finish(path)
+
+
+def open_source(path: Path) -> Table:
+    """The table that `interactions.source` names; RecBole's .item files beside its .inter aren't meant."""
+    return open_table(path, "interactions.source", kinds=[kind for kind in TABLES if kind != "item"])
 
 
 def columns_of(wanted: Wanted) -> dict[str, tuple[str, str]]:
@@ -94,7 +100,7 @@ def columns_of(wanted: Wanted) -> dict[str, tuple[str, str]]:
 
 def check_table(table: Table, wanted: Wanted) -> None:
     """Refuse a table without its columns, by its header alone."""
-    if table.kind == "atomic" and "token_seq" in table.atomic_types.values():
+    if table.kind == "inter" and "token_seq" in table.atomic_types.values():
         lists = [name for name, kind in table.atomic_types.items() if kind == "token_seq"]
         raise InputError(
             f"{table.found.files[0]}: has histories ({', '.join(lists)}:token_seq), which belong into a folder with "

@@ -8,11 +8,10 @@ import polars as pl
 
 from sid.errors import InputError
 from sid.interactions import inter_files, splits
-from sid.interactions.log import check_table
+from sid.interactions.log import check_table, open_source
 from sid.interactions.reading import Reading
 from sid.interactions.split_files import Counts, Interactions, Split
 from sid.params import Interactions as Wanted
-from sid.tables import open_table
 from sid.tables.json_text import sequences
 
 
@@ -60,7 +59,7 @@ def check_interactions(path: Path, wanted: Wanted) -> None:
     if _is_folder(path):
         inter_files.check_headers(path)
         return
-    table = open_table(path, "interactions.source")
+    table = open_source(path)
     if table.kind == "json" and path.is_file() and sequences(path, table.say) is not None:
         return
     check_table(table, wanted)

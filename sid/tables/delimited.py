@@ -25,7 +25,7 @@ from sid.errors import InputError, listed
 from sid.tables.batches import Batch, Column
 from sid.tables.text import BLOCK_BYTES, DECOMPRESSION_ERRORS, Say, numbered, open_text
 
-_DELIMITERS = {"csv": ",\t;|", "tsv": "\t,;|", "atomic": "\t"}
+_DELIMITERS = {"csv": ",\t;|", "tsv": "\t,;|", "inter": "\t", "item": "\t"}
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)\s*")
 _LONGEST_FIELD = 16 << 20
 _SLOW_ROWS = 100_000
@@ -76,7 +76,7 @@ def read_header(path: Path, kind: str, say: Say) -> Header:
             delimiters = told[1] if told else delimiters
         else:
             raise InputError(f"{path}: is empty, must have a header of column names")
-        quotes = kind != "atomic"
+        quotes = kind not in ("inter", "item")
         bare = re.sub(r'"[^"]*"', "", line) if quotes else line
         delimiter = max(delimiters, key=lambda one: (bare.count(one), -delimiters.index(one)))
         read = [line]

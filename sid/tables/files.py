@@ -16,8 +16,8 @@ KINDS = {
     ".txt": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
-    ".inter": "atomic",
-    ".item": "atomic",
+    ".inter": "inter",
+    ".item": "item",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".jsonlines": "jsonl",
@@ -37,8 +37,11 @@ KINDS = {
 }
 """Suffix in lower case -> kind of file."""
 
-TABLES = ("csv", "tsv", "atomic", "jsonl", "json", "parquet", "arrow")
+TABLES = ("csv", "tsv", "inter", "item", "jsonl", "json", "parquet", "arrow")
 """The kinds that `open_table` reads."""
+
+DELIMITED = ("csv", "tsv", "inter", "item")
+"""Those of them that are lines of fields; the latter two are RecBole's atomic files."""
 
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 

@@ -57,8 +57,7 @@ def _odd_line(path: Path, number: int, line: str) -> tuple[Any, bool]:
                 return ast.literal_eval(line.strip()), True
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 pass
-        told = isinstance(error, json.JSONDecodeError)
-        reason = f"{error.msg} at column {error.colno}" if told else str(error)  # type: ignore[attr-defined]
+        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise InputError(f"{path}: line {number} is broken JSON ({reason})") from None
 
 

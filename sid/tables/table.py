@@ -13,7 +13,7 @@ import pyarrow as pa
 from sid.errors import InputError, listed
 from sid.tables import columnar, delimited, json_text
 from sid.tables.batches import Batch
-from sid.tables.files import TABLES, Found, find, refuse_links_of_splits
+from sid.tables.files import DELIMITED, TABLES, Found, find, refuse_links_of_splits
 
 _SHOWN = 12
 
@@ -120,7 +120,7 @@ class Table:
     @property
     def atomic_types(self) -> Mapping[str, str]:
         """RecBole's types of typed columns, by the name before the colon."""
-        return self._headers[self.found.files[0]].types if self.kind in ("csv", "tsv", "atomic") else {}
+        return self._headers[self.found.files[0]].types if self.kind in DELIMITED else {}
 
     def require(self, columns: Mapping[str, tuple[str, str]]) -> None:
         """Refuse a table that lacks columns, in all its files.
@@ -133,7 +133,7 @@ class Table:
         """
         for file in self.found.files:
             there = self._names(file)
-            if not there and self.kind in ("json", "jsonl", "csv", "tsv") and len(self.found.files) > 1:
+            if not there and self.kind in ("json", "jsonl", *DELIMITED) and len(self.found.files) > 1:
                 continue  # an empty part
             missing = {key: wanted for key, wanted in columns.items() if wanted[0] not in there}
             if missing:
@@ -169,7 +169,7 @@ class Table:
 
     @cached_property
     def _headers(self) -> dict[Path, delimited.Header]:
-        if self.kind not in ("csv", "tsv", "atomic"):
+        if self.kind not in DELIMITED:
             return {}
         several = len(self.found.files) > 1
         files = [file for file in self.found.files if not several or file.stat().st_size]  # writers leave empty parts
