@@ -3,15 +3,11 @@
 import os
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sid import params
 from sid.catalogue.items import FIELDS
 from sid.catalogue.metadata import read_metadata
 from sid.embed import encode
-from sid.embed.store import Store
+from sid.embed.store import Store, write_vectors
 from sid.embed.texts import texts
 from sid.errors import InputError
 from sid.files import write_json
@@ -22,7 +18,7 @@ def main(stage: Stage) -> str:
     """The items of params.yaml -> a Parquet file of ids and vectors, report."""
     wanted, source = stage.params.embed, stage.params.prepare
     if wanted.model == "none":
-        pq.write_table(pa.table({"item_id": pa.array([], pa.string())}), stage.output("vectors"))
+        stage.output("vectors").write_bytes(b"")
         write_json(stage.output("report"), {"model": "none"})
         return "no model is named"
     path = params.given(source.items)
@@ -39,14 +35,8 @@ def main(stage: Stage) -> str:
     stage.resumes = lambda: f"after {len(store):,} texts"
     count = encode.encode(there, store, lambda: encode.model(wanted))
     matrix = store.of(there)
-    rows: list[np.ndarray | None] = [None] * len(found)
-    for row, vector in zip(found.is_not_null().arg_true().to_list(), matrix, strict=True):
-        rows[row] = vector
-    columns = {
-        source.item_id_column: metadata.frame["item_id"].to_arrow().cast(pa.string()),
-        source.embedding_column: pa.array(rows, pa.list_(pa.float32(), matrix.shape[1])),
-    }
-    pq.write_table(pa.table(columns), stage.output("vectors"))
+    columns = (source.item_id_column, source.embedding_column)
+    write_vectors(stage.output("vectors"), metadata.frame["item_id"], found.is_not_null(), matrix, columns)
     figures = {
         "model": wanted.model,
         "items": len(found),

