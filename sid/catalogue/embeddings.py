@@ -23,6 +23,7 @@ CHUNK_BYTES = 64 << 20
 """Bytes of embeddings held at a time while streaming."""
 
 ARRAYS = ("npy", "npz", "torch", "safetensors")
+KINDS = (*(kind for kind in TABLES if kind not in ("inter", "item")), *ARRAYS)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def open_embeddings(
             type, another number of ids than of rows, fewer than two rows.
     """
     path = Path(path)
-    found = find(path, "prepare.embeddings", (*TABLES, *ARRAYS))
+    found = find(path, "prepare.embeddings", KINDS)
     if path.is_dir():
         refuse_links_of_splits(path)
     names = None if ids is None else read_ids(ids, item_id_column)
@@ -183,7 +184,7 @@ class _TableSource(EmbeddingSource):
 def _open_table(
     path: Path, item_id_column: str, embedding_column: str, names: pl.Series | None, ids: Path | None
 ) -> EmbeddingSource:
-    table = open_table(path, "prepare.embeddings", item_id_column)
+    table = open_table(path, "prepare.embeddings", item_id_column, KINDS)
     columns = vectors.choose(table, embedding_column)
     wanted = {"prepare.embedding_column": (columns.names[0], "embedding")}
     if names is None:
