@@ -283,5 +283,5 @@ def _parsed(value: str, day_first: bool) -> int | None:
         found.append(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     if found[0] != found[1] or not re.search(r"\d{4}", value):
         return None
-    moment: datetime = found[0]
-    return math.floor(moment.timestamp()) * 1_000_000 + int(moment.microsecond)
+    seconds: float = found[0].timestamp()
+    return math.floor(seconds) * 1_000_000 + int(found[0].microsecond)
