@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-BIN := $(abspath $(VENV))/bin
+# not $(abspath ...), which takes a blank in the path for an end of it
+BIN := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(VENV)/bin
 LOCK := $(shell cat pyproject.toml requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1)
 READY := $(VENV)/.ready-$(LOCK)
 READY_DEV := $(VENV)/.ready-dev-$(LOCK)
@@ -16,12 +17,15 @@ CHROMIUM := { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get 
 # DVC runs `python` of the PATH
 export PATH := $(BIN):$(PATH)
 
-.PHONY: all test bench sample lock clean help
+.PHONY: all ready test bench sample lock clean help
 
-all: $(READY) ## install what is missing, run what is out of date, show the result
+all: ready $(READY) ## install what is missing, run what is out of date, show the result
 	@python -m stages.preflight
 	@dvc repro || { echo "make: failed; undo what you changed and run make again to have the last outputs back" >&2; exit 1; }
 	@python -m stages.summary
+
+ready:
+	@$(PYTHON) stages/ready.py "$(VENV)" $(firstword $(origin PYTHON))
 
 test: $(READY_DEV) ## ruff, mypy and pytest
 	ruff check .
@@ -56,17 +60,16 @@ help: ## list the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
 $(READY):
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1), must be 3.11 to 3.13; try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) stages/ready.py "$(VENV)" $(firstword $(origin PYTHON))
 	@echo "Installing into $(VENV), a few minutes the first time ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q -r requirements.txt
-	@$(BIN)/python -m pip install -q --no-deps -e .
+	@test -x "$(BIN)/python" || $(PYTHON) -m venv "$(VENV)"
+	@"$(BIN)/python" -m pip install -q -r requirements.txt
+	@"$(BIN)/python" -m pip install -q --no-deps -e .
 	@touch $@
 
 $(READY_DEV): $(READY)
 	@echo "Installing test tools into $(VENV) ..."
-	@$(BIN)/python -m pip install -q -r requirements-dev.txt
+	@"$(BIN)/python" -m pip install -q -r requirements-dev.txt
 	@command -v chromium > /dev/null || $(CHROMIUM) || \
 	  echo "make: no Chromium, the report's browser test will skip; install your system's package chromium" >&2
 	@touch $@

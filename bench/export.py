@@ -19,7 +19,7 @@ import polars as pl
 
 from bench.child import ROOT, child
 from bench.contenders import peak_mib
-from sid.catalogue.metadata import FIELDS
+from sid.catalogue.items import FIELDS
 from sid.export import write_all
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS

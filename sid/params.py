@@ -42,14 +42,34 @@ class MethodConfig(Section):
         return []
 
 
+class Embed(Section):
+    """`embed`: whether and how texts become embeddings."""
+
+    model: PathText
+    template: PathText
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
+    max_tokens: Annotated[int, Field(ge=1, le=1 << 20)] | None
+    normalize: bool
+    device: Literal["auto", "cpu", "cuda"]
+
+
 class Prepare(Section):
     """`prepare`: where embeddings and item metadata come from, and how rows are cleaned."""
 
     embeddings: PathText
+    ids: PathText
     items: PathText
     item_id_column: PathText
     embedding_column: PathText
+    title_column: PathText
+    description_column: PathText
+    brand_column: PathText
+    categories_column: PathText
+    html: Literal["keep", "clean"]
+    unknown_items: Literal["error", "skip"]
     invalid_rows: Literal["zero", "drop", "error"]
+    missing_vectors: Literal["auto", "zero", "drop", "error"]
+    outliers: Literal["warn", "clip", "drop", "error"]
     normalize: Literal["none", "l2"]
 
 
@@ -57,9 +77,22 @@ class Interactions(Section):
     """`interactions`: what users did with the items, and how it is split."""
 
     source: PathText
+    user_column: PathText
+    item_column: PathText
+    time_column: PathText | None
+    value_column: PathText | None
+    least_value: Annotated[float, Field(strict=False)] | None
+    kinds: Annotated[tuple[str, ...], Field(strict=False)]
     unknown_items: Literal["error", "skip"]
     split: Literal["leave_one_out", "temporal"]
     ratios: Annotated[tuple[float, float, float], Field(strict=False)]
+
+    @field_validator("kinds")
+    @classmethod
+    def _of_values(cls, kinds: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if (kinds or info.data.get("least_value") is not None) and info.data.get("value_column", "") is None:
+            raise ValueError("kinds and least_value need interactions.value_column")
+        return kinds
 
     @field_validator("ratios", mode="before")
     @classmethod
@@ -182,6 +215,7 @@ class Params:
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
+    embed: Embed
     prepare: Prepare
     interactions: Interactions
     quant: Quant
@@ -220,6 +254,15 @@ def refuse_too_many(items: int, wanted: Params) -> None:
         check_capacity(items, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
 
 
+def refuse_few_suffixes(equal: int, wanted: Params) -> None:
+    """Raise InputError where as many items with equal vectors need more codes of the last level than there may be."""
+    if wanted.dedupe.strategy in ("append", "append_colliding") and equal > wanted.dedupe.max_suffix:
+        raise InputError(
+            f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must "
+            "be at least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"
+        )
+
+
 def load(
     path: str | Path,
     method_configs: Mapping[str, type[MethodConfig]],
@@ -240,6 +283,7 @@ def load(
     raw = read_yaml(path)
     problems: list[str] = []
     top: dict[str, type[Section]] = {
+        "embed": Embed,
         "prepare": Prepare,
         "interactions": Interactions,
         "quant": Quant,

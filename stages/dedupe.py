@@ -1,7 +1,7 @@
 """Give every item a Semantic ID of its own."""
 
 from sid.arrays import check_codes, load_codes, load_vectors
-from sid.catalogue.metadata import load_items
+from sid.catalogue.items import load_items
 from sid.dedupe.figures import figures
 from sid.dedupe.strategies import resolve
 from sid.files import write_json

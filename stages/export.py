@@ -1,27 +1,28 @@
 """Write the index, the items and the fine-tuning records that trainers read."""
 
 import sys
+from functools import partial
 
-from sid.catalogue.metadata import load_items
+from sid.catalogue.items import load_items
 from sid.export import write_all
 from sid.files import write_json
 from sid.ids import SemanticIds
 from sid.interactions import SPLITS, load_interactions
-from stages.run import Stage, run
+from stages.run import Stage, run, tell
 
 
 def main(stage: Stage) -> str:
     """Sids, items and interactions -> folder, report, metrics."""
     sids, items = SemanticIds.load(stage.input("sids")), load_items(stage.input("items"))
     interactions = load_interactions(list(map(stage.input, SPLITS)), stage.input("users"), sids.item_ids)
+    say = partial(print, "export:", file=sys.stderr)
     folder = stage.output("folder")
     folder.mkdir()
-    figures = write_all(folder, sids, items, interactions, stage.params.export)
+    figures = write_all(folder, sids, items, interactions, stage.params.export, say)
     records = sum(sum(task.values()) for task in figures["records"].values())
     write_json(stage.output("report"), figures)
     write_json(stage.output("metrics"), {"records": records})
-    for warning in figures["warnings"]:
-        print(f"export: warning: {warning}", file=sys.stderr)
+    tell("export", figures)
     return (
         f"{figures['items']:,} items and {records:,} records of {len(figures['records'])} tasks in "
         f"{', '.join(figures['formats'])}"

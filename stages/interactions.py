@@ -1,13 +1,11 @@
 """Read interactions, split them, and write them as integer sequences, with a count for every item."""
 
-import sys
-
-from sid.catalogue.metadata import load_items
+from sid.catalogue.items import load_items
 from sid.files import write_json
 from sid.interactions.read import read_interactions
 from sid.interactions.split_files import SPLITS, save_counts, save_split, save_users
 from sid.params import given
-from stages.run import Stage, run
+from stages.run import Stage, run, tell
 
 
 def main(stage: Stage) -> str:
@@ -21,8 +19,7 @@ def main(stage: Stage) -> str:
     save_counts(stage.output("counts"), found.counts, item_ids, found.interactions.source)
     figures = found.figures()
     write_json(stage.output("report"), figures)
-    for warning in found.warnings:
-        print(f"interactions: warning: {warning}", file=sys.stderr)
+    tell("interactions", figures)
     if found.interactions.source == "none":
         return "none are given"
     rows = ", ".join(f"{name} {count:,}" for name, count in figures["rows"].items())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sid.catalogue.metadata import load_items
+from sid.catalogue.items import load_items
 from sid.errors import InputError
 from sid.evaluate.run import evaluate
 from sid.files import read_json, write_json

@@ -1,6 +1,7 @@
 """Check params.yaml and the inputs it names before DVC runs: DVC removes a stage's old outputs before it starts it."""
 
 import sys
+from pathlib import Path
 
 from sid import params
 from sid.catalogue.embeddings import open_embeddings
@@ -10,18 +11,29 @@ from sid.export.prompts import Prompts
 from sid.files import digest, read_json
 from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
-from stages import pipeline
+from stages import pipeline, ready
+
+MAKEFILE = Path("Makefile")  # of a whole project, whose stages DVC will run
 
 
 def check(wanted: params.Params) -> None:
     """Raise InputError or OSError for what would make a stage fail and can be seen without reading every row."""
+    if MAKEFILE.exists() and (no_git := ready.git(Path())) is not None:
+        raise InputError(no_git)
     source = wanted.prepare
-    opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
-    check_sizes(opened.rows, wanted.quant)
-    if source.invalid_rows != "drop":  # else there may be a place for each that is left
-        params.refuse_too_many(opened.rows, wanted)
+    opened = open_embeddings(
+        source.embeddings, source.item_id_column, source.embedding_column, params.given(source.ids)
+    )
+    if opened.rows is not None:
+        check_sizes(opened.rows, wanted.quant)
+        if "drop" not in (source.invalid_rows, source.missing_vectors, source.outliers):
+            params.refuse_too_many(opened.rows, wanted)  # else there may be a place for each that is left
     Prompts.load(wanted.export.prompts)
-    optional = {"prepare.items": source.items, "interactions.source": wanted.interactions.source}
+    optional = {
+        "prepare.ids": source.ids,
+        "prepare.items": source.items,
+        "interactions.source": wanted.interactions.source,
+    }
     missing = [
         f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
         for key, path in optional.items()
@@ -30,7 +42,7 @@ def check(wanted: params.Params) -> None:
     if missing:
         raise InputError(missing)
     if (interactions := params.given(wanted.interactions.source)) is not None:
-        check_interactions(interactions)
+        check_interactions(interactions, wanted.interactions)
 
 
 def warm_start_note(wanted: params.Params) -> str | None:

@@ -1,27 +1,34 @@
 """Load embeddings and item metadata, clean and align them, and write both as the prepared artifacts."""
 
-from sid import params
 from sid.catalogue import cleaning as items
 from sid.catalogue.cleaning import Cleaning
 from sid.catalogue.embeddings import open_embeddings
+from sid.catalogue.items import FIELDS
 from sid.catalogue.metadata import read_metadata
 from sid.files import write_json
-from stages.run import Stage, run
+from sid.params import given
+from stages.run import Stage, run, tell
 
 
 def main(stage: Stage) -> str:
     """params.yaml's catalogue -> vectors, items, report, metrics."""
     wanted = stage.params.prepare
-    source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column)
-    metadata_path = params.given(wanted.items)
-    metadata = None if metadata_path is None else read_metadata(metadata_path, wanted.item_id_column)
-    cleaning = Cleaning(wanted.invalid_rows, wanted.normalize)
+    source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column, given(wanted.ids))
+    metadata = None
+    if (path := given(wanted.items)) is not None:
+        fields = {name: str(getattr(wanted, f"{name}_column")) for name in FIELDS}
+        metadata = read_metadata(path, wanted.item_id_column, fields, [wanted.embedding_column], wanted.html == "clean")
+    cleaning = Cleaning(
+        wanted.invalid_rows, wanted.missing_vectors, wanted.outliers, wanted.normalize, wanted.unknown_items
+    )
     figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), stage.output("items"))
     write_json(stage.output("report"), figures)
     write_json(stage.output("metrics"), {"items": figures["items"]})
+    tell("prepare", figures)
     return (
         f"{figures['items']:,} items of {figures['dim']} dimensions, {figures['nan_rows']} rows with NaN, "
-        f"{figures['inf_rows']} with Inf, {figures['zero_rows']} all zero, {figures['duplicate_rows']} duplicates"
+        f"{figures['inf_rows']} with Inf, {figures['zero_rows']} all zero, {figures['duplicate_rows']} duplicates, "
+        f"{figures['outlier_rows']} outliers"
     )
 
 

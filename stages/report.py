@@ -3,7 +3,7 @@
 import sys
 
 from sid.arrays import check_codes, load_codes, load_vectors
-from sid.catalogue.metadata import load_items
+from sid.catalogue.items import load_items
 from sid.files import read_json, write_csv, write_json
 from sid.ids import SemanticIds
 from sid.interactions import load_counts
@@ -12,6 +12,8 @@ from sid.report import charts, figures
 from sid.report.page import page
 from stages.run import Stage, run
 
+REPORTS = ("prepare", "index", "dedupe", "evaluate", "train")
+
 
 def main(stage: Stage) -> str:
     """What the stages before it wrote -> report, metrics, page, usage, groups."""
@@ -19,7 +21,7 @@ def main(stage: Stage) -> str:
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
-    reports = {name: read_json(stage.input(name)) for name in ("index", "dedupe", "evaluate", "train")}
+    reports = {name: read_json(stage.input(name)) for name in REPORTS}
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
@@ -42,18 +44,6 @@ if __name__ == "__main__":
     run(
         "report",
         main,
-        inputs=(
-            "vectors",
-            "items",
-            "quantizer",
-            "codes",
-            "sids",
-            "counts",
-            "index",
-            "dedupe",
-            "evaluate",
-            "train",
-            "curve",
-        ),
+        inputs=("vectors", "items", "quantizer", "codes", "sids", "counts", *REPORTS, "curve"),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

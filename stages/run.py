@@ -6,10 +6,11 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from sid import params
 from sid.errors import InputError
@@ -130,6 +131,13 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
         outputs.discard()  # one Ctrl-C may interrupt twice, in polars and in Python, and the second cut the exit short
     print(f"{name}: {line} ({time.monotonic() - started:.1f} s)")
     return 0
+
+
+def tell(name: str, figures: Mapping[str, Any]) -> None:
+    """Say a report's warnings and notes on the terminal."""
+    for kind in ("warnings", "notes"):
+        for line in figures.get(kind, ()):
+            _say(name, f"{kind[:-1]}: {line}")
 
 
 def _failed(name: str, status: int) -> int:

@@ -17,6 +17,8 @@ OUTPUTS = {
     "reports/*.json": "all figures; dvc metrics diff compares the main ones",
 }
 
+TOLD = ("prepare", "interactions", "evaluate", "export")
+
 
 def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line of the table, from the reports by name."""
@@ -75,6 +77,11 @@ def committed(path: str) -> dict[str, Any]:
     return found
 
 
+def warnings(path: Path) -> list[str]:
+    """What a stage warned of, which a run that took it from the cache doesn't say again."""
+    return list(json.loads(path.read_text(encoding="utf-8")).get("warnings", []))
+
+
 def main() -> int:
     """Print the table; 1 if a report is missing."""
     try:
@@ -87,6 +94,12 @@ def main() -> int:
     for name, value in lines(reports):
         print(f"  {name:<12} {value}")
     print()
+    told = (Path(f"reports/{name}.json") for name in TOLD)
+    said = [line for report in told if report.exists() for line in warnings(report)]
+    for line in said:
+        print(f"  warning: {line}")
+    if said:
+        print()
     for path, what in OUTPUTS.items():
         print(f"  {path:<20} {what}")
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sid import params
 from sid.arrays import load_vectors
+from sid.catalogue.duplicates import largest_group
 from sid.files import digest, write_csv, write_json
 from sid.quantizers import methods
 from stages.run import Stage, run
@@ -15,7 +16,9 @@ def main(stage: Stage) -> str:
     from sid.quantizers.training import states  # loads torch
 
     vectors = load_vectors(stage.input("vectors"))
-    params.refuse_too_many(len(vectors), stage.params)  # dedupe would, after all the work
+    # dedupe would refuse these, after all the work
+    params.refuse_too_many(len(vectors), stage.params)
+    params.refuse_few_suffixes(largest_group(vectors), stage.params)
     # experiments in a folder of their own (--queue, --temp) share the project's, and so go on as well
     checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
     stage.resumes = lambda: states.left_at(checkpoints)

@@ -83,7 +83,7 @@ class Project:
 def make_project(folder: Path, vectors: np.ndarray | None = None) -> Project:
     """A project of 60 items (or of other vectors) in a new folder, params set for it, nothing run yet."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for part in ("sid", "stages", "prompts", "tracked"):
+    for part in ("sid", "stages", "prompts"):
         shutil.copytree(ROOT / part, folder / part, ignore=ignored, symlinks=True)
     for part in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / part, folder / part)

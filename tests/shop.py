@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sid.catalogue.metadata import FIELDS
+from sid.catalogue.items import FIELDS
 from sid.export import write_all
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
@@ -32,6 +32,17 @@ NASTY = [
     "  outer space  ",
 ]
 HEADER = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
+SECTION = {
+    "user_column": "user_id",
+    "item_column": "item_id",
+    "time_column": "timestamp",
+    "value_column": None,
+    "least_value": None,
+    "kinds": [],
+    "unknown_items": "error",
+    "split": "leave_one_out",
+    "ratios": [0.8, 0.1, 0.1],
+}
 INTER = {
     "train": "u\t0 1\t2\nu\t0 1 2\t7\nv\t3\t0\n",
     "valid": "u\t0 1 2 7\t8\nv\t3 0\t6\n",
@@ -57,7 +68,7 @@ def wanted(**changes: Any) -> Export:
 
 def read(source: Path | str, item_ids: pl.Series, **changes: Any) -> Reading:
     """What the interactions stage makes of a source, by its section of params.yaml with these changes."""
-    values = {"unknown_items": "error", "split": "leave_one_out", "ratios": [0.8, 0.1, 0.1], **changes}
+    values = {**SECTION, **changes}
     section = Interactions(source=str(source), **values)
     return read_interactions(given(section.source), item_ids, section)
 

@@ -135,8 +135,8 @@ LISTS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     # what is wrong, stage, how to bring it about, what must be said
     ("missing embeddings", "prepare", key("prepare__embeddings", "no.npy"), "no.npy: no such file"),
-    ("unknown kind", "prepare", key("prepare__embeddings", "items.json"), "items.json: unknown kind of file '.json'"),
-    ("empty folder", "prepare", key("prepare__embeddings", "inter"), "inter: a folder without .parquet files"),
+    ("unknown kind", "prepare", key("prepare__embeddings", "dvc.yaml"), "dvc.yaml: unknown kind of file '.yaml'"),
+    ("empty folder", "prepare", key("prepare__embeddings", "inter"), "inter: a folder without data files"),
     ("1-D array", "prepare", array(np.zeros(9, np.float32)), "embeddings.npy: has shape (9,), must be 2-D"),
     (
         "3-D array",
@@ -164,19 +164,19 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "missing id column",
         "prepare",
         parquet([1, 2, 3], LISTS, item_id="sku"),
-        "no column 'item_id' (prepare.item_id_col",
+        "no column item_id; its columns are sku, embedding",
     ),
     (
         "missing column",
         "prepare",
         parquet([1, 2, 3], LISTS, embedding="vec"),
-        "no column 'embedding' (prepare.embedding",
+        "no column embedding; its columns are item_id, vec; did you mean prepare.embedding_column: vec?",
     ),
     (
         "ids of float",
         "prepare",
         parquet([1.5, 2.5, 3.5], LISTS),
-        "column 'item_id' is double, must be string or integer",
+        "row 0 has item_id 1.5, must be string or integer",
     ),
     ("lists of integer", "prepare", parquet([1, 2], [[1], [2]]), "column 'embedding' is list<"),
     (
@@ -191,7 +191,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         parquet(["x", "y", "z"], [[1.0, 2.0], [3.0], [5.0, 6.0]]),
         "item 'y' has 1 values in embedding, must have 2",
     ),
-    ("missing vector", "prepare", parquet(["x", "y"], [[1.0], None]), "item 'y' has no embedding"),
+    ("missing vector", "prepare", parquet(["x", "y"], [[1.0], None]), "1 rows have no vector (items y)"),
     ("missing id", "prepare", parquet(["x", None], [[1.0], [2.0]]), "row 1 has no item_id"),
     ("duplicate ids", "prepare", parquet(["x", "y", "x"], LISTS), "in.parquet: 1 item ids stand more than once"),
     (
@@ -225,7 +225,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("missing items", "prepare", key("prepare__items", "no.json"), "no.json: no such file"),
     ("unknown kind of items", "prepare", key("prepare__items", "dvc.yaml"), "dvc.yaml: unknown kind of file '.yaml'"),
     ("broken JSON", "prepare", text("items.json", '{"0": {"title": "x"}'), "items.json: broken JSON"),
-    ("JSON list", "prepare", text("items.json", "[]"), "items.json: holds a list, must be an object of items"),
+    ("JSON list", "prepare", text("items.json", "[]"), "embeddings.npy: 60 rows have no id in prepare.items"),
     (
         "item is no object",
         "prepare",
@@ -248,7 +248,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "id twice in JSON",
         "prepare",
         text("items.json", '{"0": {}, "0": {}}'),
-        "items.json: 1 item ids stand more than once",
+        "items.json: 1 keys stand more than once",
     ),
     ("broken JSONL", "prepare", jsonl('{"item_id": 0}', "{"), "items.jsonl: line 2 is broken JSON"),
     ("JSONL without id", "prepare", jsonl('{"title": "x"}'), "items.jsonl: line 1 has item_id None"),
@@ -256,10 +256,10 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "CSV without id column",
         "prepare",
         csv("id,title\n0,x\n"),
-        "items.csv: no column 'item_id' (prepare.item_id_column)",
+        "items.csv: no column item_id; its columns are id, title; did you mean prepare.item_id_column: id?",
     ),
     ("CSV id twice", "prepare", csv("item_id,title\n0,x\n0,y\n"), "items.csv: 1 item ids stand more than once"),
-    ("ragged CSV", "prepare", csv("item_id,title\n0,x,y,z\n"), "items.csv: broken csv"),
+    ("ragged CSV", "prepare", csv("item_id,title\n0,x,y,z\n"), "items.csv: line 2 has 4 fields, its header has 2"),
     ("output folder is a file", "prepare", file_in_the_way, "reports/prepare.json: can't be written"),
     ("params missing", "train", lambda p: p.path("params.yaml").unlink(), "params.yaml: no such file"),
     ("params broken", "train", text("params.yaml", "quant: [1"), "params.yaml: not valid YAML"),
@@ -304,9 +304,9 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
             p.path("log.csv").write_text("user_id,item_id,timestamp\nu,1,2026-01-31\nu,2,soon\n"),
             p.params(interactions__source="log.csv"),
         )[1],
-        "log.csv: row 1 has timestamp 'soon', must be a finite number, or ISO 8601 text",
+        "log.csv: line 3 has timestamp 'soon', must be a finite number, or ISO 8601 text",
     ),
-    ("folder without splits", "interactions", key("interactions__source", "data"), "data: has no train.inter"),
+    ("folder without splits", "interactions", key("interactions__source", "data"), "data: has files of several kinds"),
     (
         "unknown item",
         "interactions",
@@ -379,7 +379,10 @@ def test_preflight_looks_at_the_header_of_interactions(
     project.path("log.csv").write_text("user_id,item,timestamp\n")
     project.params(interactions__source="log.csv")
     assert preflight.main() == 1
-    assert capsys.readouterr().err == "error: log.csv: no column item_id; its columns are user_id, item, timestamp\n"
+    assert capsys.readouterr().err == (
+        "error: log.csv: no column item_id; its columns are user_id, item, timestamp; "
+        "did you mean interactions.item_column: item?\n"
+    )
 
 
 def test_preflight_lets_pass_what_fits_once_invalid_rows_are_dropped(

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from sid import ids as tokens
-from sid.catalogue.metadata import FIELDS, read_metadata
+from sid.catalogue.items import FIELDS
+from sid.catalogue.metadata import read_metadata
+from sid.catalogue.texts import cleaned
 from sid.decoding.trie import Trie
 from sid.errors import InputError
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
-from sid.export.records import plain_description
 from sid.ids import SemanticIds
 from tests.conftest import CATALOGUE, needs_catalogue
 from tests.shop import INTER, NASTY, export, inter, lines, load, shop, wanted
@@ -478,13 +479,13 @@ def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> 
     ],
 )
 def test_descriptions_that_are_lists_written_as_text(text: str | None, plain: str) -> None:
-    assert plain_description(text) == plain
+    assert (cleaned(pl.Series([text], dtype=pl.String), False, " ")[0] or "").strip() == plain
 
 
 @needs_catalogue
 def test_the_real_catalogue_for_minionerec(tmp_path: Path) -> None:
     """Rows, ids and titles are those of the source, for every row."""
-    items = read_metadata(CATALOGUE / "items.json", "item_id")
+    items = read_metadata(CATALOGUE / "items.json", "item_id").frame
     source = json.loads((CATALOGUE / "items.json").read_text())
     published = json.loads((CATALOGUE / "published.index.json").read_text())
     codes = np.array([tokens.parse("".join(published[item])) for item in items["item_id"]], np.int32)

@@ -25,7 +25,9 @@ RANKS: list[list[str]] = [
     ["sid.files"],
     ["sid.arrays"],
     ["sid.ids", "sid.params"],
+    ["sid.tables"],
     ["sid.catalogue"],
+    ["sid.embed"],
     ["sid.interactions"],
     ["sid.measure"],
     ["sid.clustering"],
@@ -176,7 +178,7 @@ CASES = [(stage, {}) for stage in STAGES if stage not in TABLE_USERS] + [
 @pytest.mark.parametrize(("stage", "choices"), CASES)
 def test_dvc_yaml_declares_the_code_of_each_stage(stage: str, choices: dict[str, str], tmp_path: Path) -> None:
     deps = [ROOT / dep for dep in chosen(tmp_path, choices)[stage].deps]
-    assert all(dep.exists() for dep in deps if dep.relative_to(ROOT).parts[0] in ("sid", "stages", "tracked"))
+    assert all(dep.exists() for dep in deps if dep.relative_to(ROOT).parts[0] in ("sid", "stages"))
     files = {file.resolve() for dep in deps for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
     missing = sorted(name for name in reached(stage, choices) if MODULES[name].resolve() not in files)
     assert not missing, f"dvc.yaml: {stage} uses {missing}"
@@ -202,7 +204,7 @@ def test_stages_stay_thin() -> None:
         assert len((ROOT / "stages" / f"{stage}.py").read_text().splitlines()) <= 60
 
 
-@pytest.mark.parametrize("module", ["stages.export", "stages.prepare", "stages.dedupe"])
+@pytest.mark.parametrize("module", ["stages.export", "stages.prepare", "stages.dedupe", "stages.embed"])
 def test_stages_that_need_no_model_load_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -15,13 +15,14 @@ from sid.catalogue import cleaning as items
 from sid.catalogue import embeddings
 from sid.catalogue.cleaning import Cleaning
 from sid.catalogue.embeddings import open_embeddings
-from sid.catalogue.metadata import FIELDS, read_metadata
+from sid.catalogue.items import FIELDS
+from sid.catalogue.metadata import Metadata, read_metadata
 from sid.errors import InputError
 from tests.conftest import CATALOGUE, catalogue, needs_catalogue
 
 
 def prepare(
-    tmp_path: Path, source: Path, metadata: pl.DataFrame | None = None, **cleaning: Any
+    tmp_path: Path, source: Path, metadata: Metadata | None = None, **cleaning: Any
 ) -> tuple[dict[str, Any], np.ndarray, pl.DataFrame]:
     vectors_path, items_path = tmp_path / "out.npy", tmp_path / "out.parquet"
     opened = open_embeddings(source, "item_id", "embedding")
@@ -211,7 +212,7 @@ def write_metadata(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".parquet"])
 def test_metadata_of_every_kind_is_read_alike(tmp_path: Path, suffix: str) -> None:
-    frame = read_metadata(write_metadata(tmp_path / f"items{suffix}"), "item_id")
+    frame = read_metadata(write_metadata(tmp_path / f"items{suffix}"), "item_id").frame
     assert frame.columns == ["item_id", *FIELDS]
     found = [tuple(value or "" for value in row) for row in frame.iter_rows()]
     assert found == METADATA
@@ -240,7 +241,7 @@ def test_values_that_are_no_text(tmp_path: Path) -> None:
         '{"0": {"title": 5, "categories": ["A", "B", null], "brand": null, "description": {"k": [1]},'
         ' "price": 1.5, "broken": "\\ud83d", "stock": true}, "1": {}}'
     )
-    first, second = read_metadata(path, "item_id").to_dicts()
+    first, second = read_metadata(path, "item_id").frame.to_dicts()
     assert first == {
         "item_id": "0",
         "title": "5",
@@ -259,7 +260,7 @@ def test_parquet_lists_are_joined(tmp_path: Path) -> None:
     pl.DataFrame(
         {"sku": [1, 2], "title": ["x", None], "categories": [["A", "B"], []], "item_id": [8, 9]}
     ).write_parquet(path)
-    frame = read_metadata(path, "sku")
+    frame = read_metadata(path, "sku").frame
     assert frame["item_id"].to_list() == ["1", "2"]
     assert frame["categories"].to_list() == ["A, B", ""]
 
@@ -267,7 +268,7 @@ def test_parquet_lists_are_joined(tmp_path: Path) -> None:
 def test_csv_ids_keep_their_zeros(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item_id,title\n007,x\n7,y\n")
-    assert read_metadata(path, "item_id")["item_id"].to_list() == ["007", "7"]
+    assert read_metadata(path, "item_id").frame["item_id"].to_list() == ["007", "7"]
 
 
 @needs_catalogue

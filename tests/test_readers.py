@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import trl
 
-from sid.catalogue.metadata import FIELDS
+from sid.catalogue.items import FIELDS
 from sid.ids import SemanticIds
 from tests.shop import INTER, export, inter, lines, load, shop
 from tests.tiny import bytes_tokenizer, causal

@@ -323,7 +323,6 @@ def said_by(
     if not (folder / "params.yaml").exists():
         for name in ("params.yaml", "dvc.yaml"):
             shutil.copy(ROOT / name, folder)
-        shutil.copytree(ROOT / "tracked", folder / "tracked", symlinks=True)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     for name, value in environment.items():

@@ -11,14 +11,18 @@ import polars as pl
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Vectors
+from sid.arrays import Vectors, chunks
+from sid.catalogue import outliers
 from sid.catalogue.duplicates import first_equal, row_hashes
 from sid.catalogue.embeddings import Chunk, EmbeddingSource
-from sid.catalogue.metadata import FIELDS, refuse_duplicates
+from sid.catalogue.items import FIELDS
+from sid.catalogue.metadata import Metadata, refuse_duplicates
 from sid.errors import InputError, listed
 from sid.files import round6
+from sid.tables import alike, differences
 
 _LISTED = 20
+_MANY_EQUAL = 0.5
 _QUANTILES = {"min": 0.0, "p01": 0.01, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p99": 0.99, "max": 1.0}
 
 
@@ -29,20 +33,38 @@ class Cleaning:
     Attributes:
         invalid_rows: rows with NaN or Inf (float64 values beyond float32's range count as Inf): `zero` sets
             those values to 0, `drop` leaves the rows out, `error` refuses the catalogue.
-        normalize: `l2` scales every row to length 1 (all-zero rows stay), `none` keeps them.
+        missing_vectors: rows that have no vector at all: `auto` drops them where invalid_rows is `drop` and else
+            refuses the catalogue; `zero`, `drop` and `error` as above.
+        outliers: finite rows far from all others (see `sid.catalogue.outliers`): `warn` names them, `clip` moves them
+            in as far as the farthest other row, `drop` leaves them out, `error` refuses the catalogue. All name them.
+        normalize: `l2` scales every row to length 1 (all-zero rows stay), `none` keeps them. Outliers are looked for
+            afterwards.
+        unknown_items: metadata of items without a row: `error` refuses the catalogue, `skip` leaves it out.
     """
 
     invalid_rows: Literal["zero", "drop", "error"] = "zero"
+    missing_vectors: Literal["auto", "zero", "drop", "error"] = "auto"
+    outliers: Literal["warn", "clip", "drop", "error"] = "clip"
     normalize: Literal["none", "l2"] = "none"
+    unknown_items: Literal["error", "skip"] = "error"
+
+    @property
+    def of_missing(self) -> str:
+        """What to do with rows without a vector: zero, drop or error."""
+        if self.missing_vectors != "auto":
+            return self.missing_vectors
+        return "drop" if self.invalid_rows == "drop" else "error"
 
 
 @dataclass
 class _Scan:
     """What one pass over the chunks gathers."""
 
+    missing_rows: list[str] = field(default_factory=list)
     nan_rows: list[str] = field(default_factory=list)
     inf_rows: list[str] = field(default_factory=list)
     zero_rows: list[str] = field(default_factory=list)
+    saturated_rows: list[str] = field(default_factory=list)
     ids: list[pl.Series] = field(default_factory=list)
     kept_ids: list[pl.Series] = field(default_factory=list)
     hashes: list[NDArray[np.uint64]] = field(default_factory=list)
@@ -51,7 +73,7 @@ class _Scan:
 
 def prepare(
     source: EmbeddingSource,
-    metadata: pl.DataFrame | None,
+    metadata: Metadata | None,
     cleaning: Cleaning,
     vectors_path: Path,
     items_path: Path,
@@ -59,53 +81,138 @@ def prepare(
     """Stream a source into the prepared artifacts.
 
     Writes `vectors_path` (.npy, float32, C order, (N, D)) and `items_path` (Parquet, N rows in the same order:
-    item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 16 bytes a row, and a
+    item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 24 bytes a row, and a
     chunk; the vectors themselves stream.
 
     Returns:
-        The figures of reports/prepare.json. Rows with NaN and with Inf are counted as they came; zero rows,
-        duplicates and norms (before normalising) on the cleaned rows. `duplicate_rows` repeat an earlier row
-        exactly, `duplicate_groups` are the vectors that have several rows.
+        The figures of reports/prepare.json. Rows without a vector, with NaN, Inf and saturated values are counted as
+        they came; zero rows and norms (before normalising) on the cleaned rows, outliers and duplicates on the rows as
+        they are written. `duplicate_rows` repeat an earlier row exactly, `duplicate_groups` are the vectors that have
+        several rows. `warnings` and `notes`: one line each.
 
     Raises:
-        InputError: ids that repeat or that embeddings and metadata don't share, invalid rows under `error`,
-            fewer than two rows left.
+        InputError: ids that repeat or that embeddings and metadata don't share, rows that `cleaning` refuses, fewer
+            than two rows left.
     """
     scan = _Scan()
     with vectors_path.open("wb") as file:
-        _write_header(file, (source.rows, source.dim))
+        _write_header(file, (source.rows or 0, source.dim))
         for chunk in tqdm(source.chunks(), "prepare", unit="chunk", disable=None):
             rows = _clean(chunk, cleaning, scan)
             rows.tofile(file)
-        ids = pl.concat(scan.kept_ids)
+        ids = pl.concat(scan.kept_ids) if scan.kept_ids else pl.Series("item_id", [], pl.String)
         file.seek(0)
         _write_header(file, (len(ids), source.dim))
-    all_ids = pl.concat(scan.ids)
+    all_ids = pl.concat(scan.ids) if scan.ids else ids
     refuse_duplicates(all_ids, str(source.path))
     if (all_ids == "").any():
         raise InputError(f"{source.path}: row {(all_ids == '').arg_max()} has an empty id, every row must have one")
-    _refuse_invalid(scan, cleaning, source.path)
-    if len(ids) < 2:
-        raise InputError(
-            f"{source.path}: {len(ids)} rows are left after prepare.invalid_rows: drop, must be at least 2"
+    _refuse(scan, cleaning, source.path)
+    _refuse_few(len(ids), source.path, f"prepare.invalid_rows: {cleaning.invalid_rows}")
+    norms, hashes = np.concatenate(scan.norms), np.concatenate(scan.hashes)
+    shape = outliers.look(np.load(vectors_path, mmap_mode="r"))
+    found = outliers.figures(shape, ids, _LISTED)
+    warnings = _warnings_of_rows(source.path, shape, scan, found, ids, cleaning)
+    if len(shape.outliers) and cleaning.outliers == "error":
+        raise InputError(f"{warnings[0]}, must be none under prepare.outliers: error")
+    if len(shape.outliers) and cleaning.outliers == "clip":
+        rows = np.load(vectors_path, mmap_mode="r+")
+        outliers.pull_in(rows, shape)
+        hashes[shape.outliers] = row_hashes(rows[shape.outliers])
+        del rows
+    elif len(shape.outliers) and cleaning.outliers == "drop":
+        kept = np.flatnonzero(shape.distances <= shape.bound)
+        _keep(vectors_path, kept)
+        ids, norms, hashes = ids[kept.tolist()], norms[kept], hashes[kept]
+        _refuse_few(len(ids), source.path, "prepare.outliers: drop")
+    duplicates = _duplicates(hashes, ids, vectors_path)
+    if duplicates["duplicate_rows"] > _MANY_EQUAL * len(ids):
+        warnings.append(
+            f"{source.path}: {duplicates['duplicate_rows']:,} of {len(ids):,} rows repeat an earlier one exactly: "
+            "no codes can distinguish them"
         )
-    _align(ids, all_ids, metadata, source.path).write_parquet(items_path)
+    items = _align(ids, all_ids, metadata, source.path, cleaning, warnings)
+    items.frame.write_parquet(items_path)
     return {
         "items": len(ids),
         "dim": source.dim,
         "dtype": source.dtype,
         "rows_read": len(all_ids),
         "rows_dropped": len(all_ids) - len(ids),
+        "missing_rows": len(scan.missing_rows),
+        "missing_row_ids": scan.missing_rows[:_LISTED],
         "nan_rows": len(scan.nan_rows),
         "nan_row_ids": scan.nan_rows[:_LISTED],
         "inf_rows": len(scan.inf_rows),
         "inf_row_ids": scan.inf_rows[:_LISTED],
         "zero_rows": len(scan.zero_rows),
         "zero_row_ids": scan.zero_rows[:_LISTED],
-        **_duplicates(np.concatenate(scan.hashes), ids, vectors_path),
-        "norm": _norm_quantiles(np.concatenate(scan.norms)),
+        "saturated_rows": len(scan.saturated_rows),
+        "saturated_row_ids": scan.saturated_rows[:_LISTED],
+        "outliers": cleaning.outliers,
+        **found,
+        **duplicates,
+        "norm": _norm_quantiles(norms),
         "with_metadata": metadata is not None,
+        "metadata_skipped": items.skipped,
+        "columns_left_out": {} if metadata is None else dict(metadata.left_out),
+        "warnings": warnings + ([] if metadata is None else metadata.warnings),
+        "notes": source.notes + ([] if metadata is None else metadata.notes),
     }
+
+
+def _warnings_of_rows(
+    path: Path, shape: outliers.Shape, scan: _Scan, found: dict[str, Any], ids: pl.Series, cleaning: Cleaning
+) -> list[str]:
+    """What to say of rows and dimensions that lie, outliers first."""
+    warnings = []
+    if count := len(shape.outliers):
+        rows = shape.outliers[:5].tolist()
+        named = ", ".join(f"{ids[row]} ({shape.times_median(row):,.0f} times as far as usual)" for row in rows)
+        done = {
+            "warn": "codes will be about them: prepare.outliers clip or drop takes care of them",
+            "clip": "moved in as far as the farthest other row (prepare.outliers: clip)",
+            "drop": "left out (prepare.outliers: drop)",
+            "error": "refused",
+        }[cleaning.outliers]
+        more = ", ..." if count > len(rows) else ""
+        warnings.append(f"{path}: {count:,} rows lie far from all others, items {named}{more}; {done}")
+    if scan.saturated_rows:
+        warnings.append(
+            f"{path}: {len(scan.saturated_rows):,} rows have a value that is the largest of its type, as if cut off "
+            f"(65504 for float16): items {listed(scan.saturated_rows)}"
+        )
+    if shape.clipped_share:
+        warnings.append(f"{path}: {shape.clipped_share:.1%} of all values are exactly the largest one, as if cut off")
+    if shape.dominant:
+        numbers = f"dimension{'s' if len(shape.dominant) > 1 else ''} {listed(shape.dominant)}"
+        warnings.append(
+            f"{path}: {numbers} of {len(shape.centre)} hold {shape.dominant_share:.1%} of the variance: codes will be "
+            "about little else; scale or remove what isn't meant so"
+        )
+    if shape.constant:
+        warnings.append(
+            f"{path}: {len(shape.constant)} of {len(shape.centre)} dimensions are constant: {listed(shape.constant)}"
+        )
+    return warnings
+
+
+def _refuse_few(rows: int, path: Path, why: str) -> None:
+    if rows < 2:
+        raise InputError(f"{path}: {rows} rows are left after {why}, must be at least 2")
+
+
+def _keep(path: Path, kept: NDArray[np.int64]) -> None:
+    """Keep some rows of a .npy file, ascending, without a second file."""
+    matrix = np.load(path, mmap_mode="r+")
+    dim, begin = matrix.shape[1], matrix.offset
+    for part in chunks(len(kept), 4 * dim):
+        matrix[part] = matrix[kept[part]]  # never reads what was written before
+    matrix.flush()
+    del matrix
+    with path.open("r+b") as file:
+        _write_header(file, (len(kept), dim))
+        file.truncate(begin + 4 * dim * len(kept))
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
@@ -120,14 +227,19 @@ def _clean(chunk: Chunk, cleaning: Cleaning, scan: _Scan) -> Vectors:
     with np.errstate(over="ignore"):
         rows = np.array(values, dtype=np.float32, order="C")
     nan, finite = np.isnan(rows), np.isfinite(rows)
-    scan.nan_rows += _where(ids, nan).to_list()
+    there = ~chunk.missing
+    scan.missing_rows += _where(ids, chunk.missing[:, None]).to_list()
+    scan.nan_rows += _where(ids, nan & there[:, None]).to_list()
     scan.inf_rows += _where(ids, ~finite & ~nan).to_list()
+    scan.saturated_rows += _where(ids, outliers.saturated(rows)[:, None] & finite).to_list()
     scan.ids.append(ids)
+    valid = np.ones(len(rows), np.bool_)
     if cleaning.invalid_rows == "drop":
-        valid = np.asarray(finite.all(axis=1))
-        ids, rows = _where(ids, valid[:, None]), rows[valid]
-    else:
-        rows[~finite] = 0
+        valid &= finite.all(axis=1) | chunk.missing
+    if cleaning.of_missing == "drop":
+        valid &= there
+    ids, rows, finite = _where(ids, valid[:, None]), rows[valid], finite[valid]
+    rows[~finite] = 0
     rows += 0.0  # -0.0 becomes 0.0: equal rows have equal bytes
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
     scan.zero_rows += _where(ids, norms[:, None] == 0).to_list()
@@ -157,7 +269,13 @@ def _duplicates(hashes: NDArray[np.uint64], ids: pl.Series, vectors_path: Path) 
     }
 
 
-def _refuse_invalid(scan: _Scan, cleaning: Cleaning, path: Path) -> None:
+def _refuse(scan: _Scan, cleaning: Cleaning, path: Path) -> None:
+    """Refuse what may not be: vectors that are missing, NaN and Inf."""
+    if scan.missing_rows and cleaning.of_missing == "error":
+        raise InputError(
+            f"{path}: {len(scan.missing_rows)} rows have no vector (items {listed(scan.missing_rows)}), must be none "
+            "unless prepare.missing_vectors is drop or zero"
+        )
     if cleaning.invalid_rows != "error" or not (scan.nan_rows or scan.inf_rows):
         return
     kinds = [f"{len(ids)} rows with {kind} (items {listed(ids)})" for kind, ids in _kinds(scan) if ids]
@@ -168,21 +286,57 @@ def _kinds(scan: _Scan) -> list[tuple[str, list[str]]]:
     return [("NaN", scan.nan_rows), ("Inf", scan.inf_rows)]
 
 
-def _align(kept: pl.Series, all_ids: pl.Series, metadata: pl.DataFrame | None, path: Path) -> pl.DataFrame:
+@dataclass(frozen=True)
+class _Aligned:
+    frame: pl.DataFrame
+    skipped: int
+
+
+def _align(
+    kept: pl.Series, all_ids: pl.Series, metadata: Metadata | None, path: Path, cleaning: Cleaning, warnings: list[str]
+) -> _Aligned:
     """One row of metadata for each kept id, in their order."""
     rows = pl.DataFrame({"item_id": kept})
     if metadata is None:
-        return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in FIELDS)
-    without_row = metadata["item_id"].filter(~metadata["item_id"].is_in(all_ids.implode()))
-    without_item = all_ids.filter(~all_ids.is_in(metadata["item_id"].implode()))
+        return _Aligned(rows.with_columns(pl.lit(None, pl.String).alias(name) for name in FIELDS), 0)
+    found = _same_numbers(metadata.frame, all_ids, warnings)
+    without_row = found["item_id"].filter(~found["item_id"].is_in(all_ids.implode()))
+    without_item = all_ids.filter(~all_ids.is_in(found["item_id"].implode()))
     problems = []
-    if len(without_row):
-        problems.append(f"prepare.items: {len(without_row)} ids have no row in {path}: {listed(without_row)}")
+    if len(without_row) and (cleaning.unknown_items == "error" or len(without_row) == len(found)):
+        all_of_them = ", all that there are" if len(without_row) == len(found) else ""
+        problems.append(
+            f"prepare.items: {len(without_row)} ids have no row in {path}{all_of_them}: {listed(without_row)}"
+            f"{differences(without_row, all_ids)}"
+            + ("" if all_of_them else " (prepare.unknown_items: skip leaves them out)")
+        )
     if len(without_item):
-        problems.append(f"{path}: {len(without_item)} rows have no id in prepare.items: {listed(without_item)}")
+        problems.append(
+            f"{path}: {len(without_item)} rows have no id in prepare.items: {listed(without_item)}"
+            f"{differences(without_item, found['item_id'])}"
+        )
     if problems:
         raise InputError(problems)
-    return rows.join(metadata, on="item_id", how="left", maintain_order="left")
+    if len(without_row):
+        warnings.append(
+            f"prepare.items: {len(without_row):,} of {len(found):,} items have no row in {path} and are left out: "
+            f"{listed(without_row)}"
+        )
+    return _Aligned(rows.join(found, on="item_id", how="left", maintain_order="left"), len(without_row))
+
+
+def _same_numbers(frame: pl.DataFrame, ids: pl.Series, warnings: list[str]) -> pl.DataFrame:
+    """Metadata whose ids 7.0 became those of rows called 7, or the other way round, where no other id is meant."""
+    unknown = frame["item_id"].filter(~frame["item_id"].is_in(ids.implode()))
+    if not len(unknown):
+        return frame
+    known, taken = set(ids.to_list()), set(frame["item_id"].to_list())
+    other = {one: same for one in unknown.to_list() if (same := alike(one, known)) is not None and same not in taken}
+    if not other:
+        return frame
+    one, same = next(iter(other.items()))
+    warnings.append(f"prepare.items: {len(other):,} ids are read as those of the embeddings, like {one} as {same}")
+    return frame.with_columns(pl.col("item_id").replace(other))
 
 
 def _norm_quantiles(norms: NDArray[np.float64]) -> dict[str, float]:

@@ -47,3 +47,9 @@ def first_equal(vectors: Vectors, rows: Rows, hashes: NDArray[np.uint64] | None 
             content = (vectors[rows[place]] + np.float32(0)).tobytes()
             first[place] = strangers.setdefault(content, int(rows[place]))
     return first
+
+
+def largest_group(vectors: Vectors) -> int:
+    """How many of (N, D) float32 rows, N > 0, are equal at the most: 1 where all differ."""
+    _, counts = np.unique(first_equal(vectors, np.arange(len(vectors))), return_counts=True)
+    return int(counts.max())

@@ -1,59 +1,84 @@
-"""Item metadata: the seed's item.json, JSONL, Parquet or CSV -> a table of text columns with one row per item."""
+"""Item metadata of any kind of table -> a table of text columns with one row per item."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import polars as pl
+import pyarrow as pa
 
-from sid.catalogue.text_files import json_lines
+from sid.catalogue.items import FIELDS
+from sid.catalogue.texts import WORDS_FOR_NOTHING, cleaned, text_of
 from sid.errors import InputError, listed
+from sid.tables import Batch, Table, as_text, open_table
+from sid.tables.files import TABLES
+from sid.tables.json_text import records
+from sid.tables.table import WELL_KNOWN
 
-FIELDS = ("title", "description", "brand", "categories")
-"""The columns that are always there, in the order in which item.json lists them; empty where nothing is known."""
+_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
-def read_metadata(path: str | Path, item_id_column: str) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Metadata:
+    """Item metadata, and what was made of it.
+
+    Attributes:
+        frame: item_id and the columns of the file, FIELDS at least, all text; null where a value is missing. One row
+            per item, in file order.
+        left_out: column -> why it isn't text.
+        warnings, notes: one line each.
+    """
+
+    frame: pl.DataFrame
+    left_out: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_metadata(
+    path: str | Path,
+    item_id_column: str,
+    fields: Mapping[str, str] = _NO_FIELDS,
+    skip: Collection[str] = (),
+    html: bool = False,
+) -> Metadata:
     """Read item metadata whole.
 
     Args:
-        path: `.json` (item id -> object), `.jsonl`, `.parquet` or `.csv` (a record an item with its id).
-        item_id_column: the id's column or key in JSONL, Parquet and CSV.
+        path: a table (see `sid.tables`), or MiniOneRec's item.json (item id -> object).
+        item_id_column: the id's column or key.
+        fields: one of FIELDS -> the file's own name for it, where that is another.
+        skip: columns that are no metadata, such as the vectors.
+        html: take tags and entities out of the texts.
 
     Returns:
-        item_id and the columns of the file, FIELDS at least, all text; lists are joined by ', '; null where a
-        value is missing. One row an item, in file order.
+        Lists are joined by ', ', also those written as text (`['a', 'b']`); the word nan counts as missing.
 
     Raises:
-        InputError: missing or broken file, unknown kind, a record that is no object, no id, the same id twice.
+        InputError: missing or broken file, a record that is no object, no id, the same id twice, a column that
+            `fields` names and the file lacks.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (prepare.items must name a .json, .jsonl, .parquet or .csv file)")
-    readers = {".json": _read_json, ".jsonl": _read_jsonl, ".parquet": _read_table, ".csv": _read_table}
-    if path.suffix not in readers:
-        raise InputError(f"{path}: unknown kind of file {path.suffix!r}; must be .json, .jsonl, .parquet or .csv")
-    frame = readers[path.suffix](path, item_id_column)
-    if frame["item_id"].null_count():
-        row = int(frame["item_id"].is_null().arg_true()[0])
-        raise InputError(f"{path}: record {row} has no {item_id_column}, every item must have an id")
+    table = open_table(path, "prepare.items", item_id_column, [kind for kind in TABLES if kind != "inter"])
+    left_out: dict[str, str] = {}
+    if table.kind in ("json", "jsonl"):
+        frame = _of_records(table, item_id_column)
+    else:
+        frame = _of_columns(table, item_id_column, skip, left_out)
     refuse_duplicates(frame["item_id"], str(path))
-    missing = [pl.lit(None, pl.String).alias(name) for name in FIELDS if name not in frame.columns]
-    frame = frame.with_columns(missing)
-    others = sorted(set(frame.columns) - {"item_id", *FIELDS})
-    return frame.select("item_id", *FIELDS, *others)
-
-
-def load_items(path: str | Path) -> pl.DataFrame:
-    """The prepared items: item_id and metadata columns, all text, in the order of the vectors."""
-    try:
-        return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path}: can't be read, run the prepare stage ({error})") from None
+    frame = _renamed(path, frame, fields, left_out)
+    frame, warnings = _clean(frame, html, path)
+    notes = list(table.notes)
+    if not frame["title"].drop_nulls().len():
+        likely = [name for name in WELL_KNOWN["title"] if name in frame.columns and name != "title"]
+        if likely:
+            notes.append(
+                f"{path}: no item has a title, but there is a column {likely[0]}: prepare.title_column names it"
+            )
+    return Metadata(frame, left_out, warnings, notes)
 
 
 def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
@@ -66,87 +91,107 @@ def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
         )
 
 
-def _read_json(path: Path, item_id_column: str) -> pl.DataFrame:
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in found]
-        if len(set(keys)) < len(keys):
-            refuse_duplicates(pl.Series(keys), str(path))
-        return dict(found)
-
-    try:
-        items = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=pairs)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error})") from None
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: broken JSON ({error})") from None
-    if not isinstance(items, dict):
-        raise InputError(
-            f'{path}: holds a {type(items).__name__}, must be an object of items: {{"0": {{"title": ...}}}}'
-        )
-    for key, record in items.items():
-        if not isinstance(record, dict):
-            raise InputError(f"{path}: item {key!r} is {record!r:.40}, must be an object with keys like title")
-    return _frame(({**record, "item_id": key} for key, record in items.items()))
-
-
-def _read_jsonl(path: Path, item_id_column: str) -> pl.DataFrame:
-    return _frame(_jsonl_records(path, item_id_column))
-
-
-def _jsonl_records(path: Path, item_id_column: str) -> Iterator[dict[str, Any]]:
-    for number, record in json_lines(path):
-        identity = record.pop(item_id_column, None)
-        if isinstance(identity, bool) or not isinstance(identity, str | int):
-            raise InputError(f"{path}: line {number} has {item_id_column} {identity!r}, must be a string or an integer")
-        yield {**record, "item_id": str(identity)}
-
-
-def _frame(records: Iterable[dict[str, Any]]) -> pl.DataFrame:
+def _of_records(table: Table, item_id_column: str) -> pl.DataFrame:
     columns: dict[str, list[str | None]] = {"item_id": []}
-    for before, record in enumerate(records):
-        for name, value in record.items():
-            columns.setdefault(name, [None] * before).append(_text(value))
-        for column in columns.values():
-            if len(column) == before:
-                column.append(None)
+    count = 0
+    for file in table.found.files:
+        for place, record in records(file, table.kind, item_id_column, table.say):
+            identity = record.pop(item_id_column, None)
+            one = Batch(file, 1, {item_id_column: [identity]}, lambda _, place=place: place)  # type: ignore[misc]
+            if identity in (None, ""):
+                raise InputError(f"{one.at(0)} has {item_id_column} {identity!r}, must be a string or an integer")
+            columns["item_id"].append(as_text(one, item_id_column, table.say)[0])
+            record.pop("item_id", None)
+            for name, value in record.items():
+                columns.setdefault(name, [None] * count).append(text_of(value))
+            count += 1
+            for column in columns.values():
+                if len(column) < count:
+                    column.append(None)
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
-def _read_table(path: Path, item_id_column: str) -> pl.DataFrame:
-    try:
-        frame = pl.read_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path}: broken {path.suffix[1:]} ({error})") from None
-    if item_id_column not in frame.columns:
-        raise InputError(
-            f"{path}: no column {item_id_column!r} (prepare.item_id_column); its columns are {', '.join(frame.columns)}"
-        )
-    if not (frame[item_id_column].dtype == pl.String or frame[item_id_column].dtype.is_integer()):
-        raise InputError(
-            f"{path}: column {item_id_column!r} is {frame[item_id_column].dtype}, must be string or integer"
-        )
-    if item_id_column != "item_id" and "item_id" in frame.columns:
-        frame = frame.drop("item_id")
-    frame = frame.rename({item_id_column: "item_id"})
-    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-    try:
-        return frame.with_columns(
-            *(pl.Series(name, [_text(value) for value in frame[name].to_list()], pl.String) for name in nested),
-            pl.all().exclude(nested).cast(pl.String),
-        )
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path}: a column can't be read as text ({error}); leave it out") from None
+def _of_columns(table: Table, item_id_column: str, skip: Collection[str], left_out: dict[str, str]) -> pl.DataFrame:
+    table.require({"prepare.item_id_column": (item_id_column, "item")})
+    names = [name for name in dict.fromkeys(table.names) if name and name not in skip]
+    left_out |= {name: "it holds the vectors" for name in table.names if name in skip}
+    left_out |= {name: "its name is there more than once" for name in names if table.names.count(name) > 1}
+    left_out |= {name: f"it holds {kind}" for name, kind in table.types.items() if name in names and _no_text(kind)}
+    wanted = [name for name in names if name not in left_out or name == item_id_column]
+    parts = []
+    for batch in table.batches(wanted, [item_id_column]):
+        ids = as_text(batch, item_id_column, table.say).rename("item_id")
+        absent = ids.is_null() | (ids == "")
+        if absent.any():
+            row = int(absent.arg_max() or 0)
+            raise InputError(f"{batch.at(row)} has no {item_id_column}, every item must have an id")
+        others = [name for name in wanted if name not in (item_id_column, "item_id")]
+        parts.append(pl.DataFrame([ids, *(_texts(batch, name) for name in others)]))
+    if not parts:
+        return pl.DataFrame(schema={"item_id": pl.String})
+    return pl.concat(parts)
 
 
-def _text(value: Any) -> str | None:
-    """A metadata value as text: lists joined by ', ', objects as JSON, nothing for null and NaN."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, list) and not any(isinstance(part, dict | list) for part in value):
-        value = ", ".join(text for part in value if (text := _text(part)) is not None)
-    elif isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False, default=str)
-    # JSON may escape half a surrogate pair, which no UTF-8 file can hold
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+def _no_text(kind: pa.DataType) -> str:
+    """What a column's type holds that isn't text for people; '' where it is."""
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
+        return "bytes"
+    if types.is_duration(kind) or types.is_interval(kind) or types.is_union(kind):
+        return str(kind)
+    if types.is_struct(kind):
+        return next(filter(None, (_no_text(kind.field(place).type) for place in range(kind.num_fields))), "")
+    if types.is_map(kind):
+        return _no_text(kind.item_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return "vectors" if types.is_floating(kind.value_type) else _no_text(kind.value_type)
+    return ""
+
+
+def _texts(batch: Batch, name: str) -> pl.Series:
+    """A column as text: (n,)."""
+    values = batch.columns[name]
+    if isinstance(values, pa.Array) and not pa.types.is_nested(values.type):
+        if pa.types.is_fixed_size_binary(values.type):
+            return pl.Series(name, [None if raw is None else raw.hex() for raw in values.to_pylist()], pl.String)
+        if pa.types.is_string_view(values.type):
+            values = values.cast(pa.large_string())
+        return pl.Series(name, values).cast(pl.String)
+    found = values.to_pylist() if isinstance(values, pa.Array) else values
+    return pl.Series(name, [text_of(value) for value in found], pl.String)
+
+
+def _renamed(path: Path, frame: pl.DataFrame, fields: Mapping[str, str], left_out: dict[str, str]) -> pl.DataFrame:
+    """The file's own names of FIELDS become ours; what is missing is there and null."""
+    for name, own in fields.items():
+        if own == name:
+            continue
+        if own not in frame.columns:
+            raise InputError(
+                f"{path}: no column {own!r} (prepare.{name}_column); its columns are {', '.join(frame.columns[:12])}"
+            )
+        if name in frame.columns:
+            left_out[name] = f"prepare.{name}_column is {own}"
+            frame = frame.drop(name)
+        frame = frame.rename({own: name})
+    missing = [pl.lit(None, pl.String).alias(name) for name in FIELDS if name not in frame.columns]
+    frame = frame.with_columns(missing)
+    others = sorted(set(frame.columns) - {"item_id", *FIELDS})
+    return frame.select("item_id", *FIELDS, *others)
+
+
+def _clean(frame: pl.DataFrame, html: bool, path: Path) -> tuple[pl.DataFrame, list[str]]:
+    """The frame with clean texts, and what to warn of."""
+    warnings = []
+    for name in FIELDS:
+        if count := int(frame[name].is_in(WORDS_FOR_NOTHING).sum()):
+            warnings.append(
+                f"{path}: {count:,} of {len(frame):,} items have a word like nan as their {name}: it counts as missing"
+            )
+    between = {"description": " "}  # of paragraphs
+    columns = [cleaned(frame[name], html, between.get(name, ", ")) for name in frame.columns[1:]]
+    return pl.DataFrame([frame["item_id"], *columns]), warnings

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from sid.arrays import chunks, code_lists
-from sid.catalogue.metadata import FIELDS
+from sid.catalogue.items import FIELDS
 from sid.export.jsonfiles import write_object
 from sid.export.source import Format, Source
 from sid.ids import SemanticIds, tokens

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,26 +85,6 @@ def records(
                 yield from _history_records(name, task, catalogue, behaviour.user_ids, split, prompts, seed, left_out)
 
 
-def plain_description(text: str | None) -> str:
-    """A description as one text, '' where there is none.
-
-    Amazon's catalogues, and MiniOneRec's with them, hold a Python list of paragraphs written as text: its paragraphs
-    are joined by spaces.
-    """
-    text = (text or "").strip()
-    if not (text.startswith("[") and text.endswith("]")):
-        return text
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of '\d' and the like, which are only text here
-            parts = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        return text
-    return " ".join(part.strip() for part in parts if part.strip())
-
-
 def _item_records(
     name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
 ) -> Iterator[Record]:
@@ -115,7 +93,7 @@ def _item_records(
     for item_id, sid, title, description in zip(*columns, strict=True):
         values = {"sid": sid, "title": title}
         if task.shown == "description":
-            values["description"] = plain_description(description)
+            values["description"] = (description or "").strip()
         if values[task.shown] and values[task.asked]:
             yield _record(name, TRAIN, "", item_id, [], next(wordings), values)
         else:

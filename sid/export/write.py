@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import polars as pl
 from tqdm import tqdm
 
 from sid.errors import InputError
+from sid.export.estimate import estimate
 from sid.export.formats import FORMATS
 from sid.export.histories import TRAIN, Behaviour
 from sid.export.prompts import TASKS, Prompts
@@ -27,7 +28,12 @@ _TITLE_TASK = "title_to_sid"
 
 
 def write_all(
-    folder: Path, sids: SemanticIds, items: pl.DataFrame, interactions: Interactions | None, wanted: Export
+    folder: Path,
+    sids: SemanticIds,
+    items: pl.DataFrame,
+    interactions: Interactions | None,
+    wanted: Export,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Write the files of `wanted.formats` into an empty folder, each format into a folder of its name.
 
@@ -37,6 +43,7 @@ def write_all(
     Args:
         items: one row per Semantic ID, in the same order.
         interactions: with these items, as the interactions stage left them; None where none were given.
+        say: is told before records are written how many there will be and how large they are.
 
     Returns:
         The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary` (tokens
@@ -58,6 +65,12 @@ def write_all(
     warnings = [warning for name in wanted.formats for warning in FORMATS[name].warnings(source)]
     if behaviour is not None and not len(behaviour.splits[0]):
         warnings.insert(0, _no_train_rows(behaviour, wanted))
+    expected = estimate(source, prompts, wanted)
+    if expected.records and any(FORMATS[name].open for name in wanted.formats):
+        say(expected.line())
+    if (large := expected.warning(wanted)) is not None:
+        say(large)
+        warnings.append(large)
     for name in wanted.formats:
         (folder / name).mkdir()
 
@@ -86,6 +99,7 @@ def write_all(
             name: {"files": sum(path.is_file() for path in (folder / name).rglob("*")), "records": counts[name]}
             for name in wanted.formats
         },
+        "expected_bytes": expected.bytes,
         "warnings": warnings,
     }
 

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from sid.catalogue.text_files import text_lines
 from sid.errors import InputError, listed
 from sid.interactions.reading import Reading, unknown_items
 from sid.interactions.split_files import SPLITS, Counts, Interactions, Split
 from sid.params import Interactions as Wanted
+from sid.tables.files import natural
+from sid.tables.text import text_lines
 
 NO_TRAIN = "train.inter is missing, or has no line with a history"
 
-_TYPED = re.compile(r".+:(?:token|float)(?:_seq)?\s*")
+_TYPED = re.compile(r"(.+):((?:token|float)(?:_seq)?)\s*")
+_NO_ITEMS = ("rating", "ratings", "score", "label", "weight", "value", "timestamp", "time", "ts")
 _WORDS = re.compile(r"\s*[^\W\d]\D*")
 
 
@@ -46,11 +48,16 @@ def read_folder(folder: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         unknown, left_out = lines.unknown, lines.skipped["unknown_item"] - before
         where = f"line {next(iter(unknown.values()), 0)}"
         said = f"left out of histories, and so are {left_out:,} of {lines.count:,} lines, whose next item is one"
-        warnings += unknown_items(path, unknown, where, said, wanted)
+        warnings += unknown_items(path, unknown, where, said, wanted, item_ids)
     train, valid, test = found
     users = pl.Series("user_id", list(lines.users), pl.String)
     interactions = Interactions(users, (train, valid, test))
     return Reading(interactions, Counts(by_split[0], by_split.sum(axis=0)), dict(lines.skipped), warnings)
+
+
+def holds_splits(folder: Path) -> bool:
+    """Whether a folder has a file for at least one split."""
+    return bool(_paths(folder))
 
 
 def check_headers(folder: Path) -> None:
@@ -62,16 +69,18 @@ def check_headers(folder: Path) -> None:
 def _paths(folder: Path) -> dict[str, Path]:
     """The file of each split there is, in the order of SPLITS."""
     paths = {}
+    there = sorted(
+        (path for path in folder.iterdir() if path.suffix.lower() == ".inter" and not path.name.startswith((".", "_"))),
+        key=lambda path: natural(path.name),
+    )
     for name in SPLITS:
-        found = sorted(path for path in folder.glob("*.inter") if path.stem.split(".")[-1] == name)
+        found = [path for path in there if path.stem.split(".")[-1].lower() == name]
         if len(found) > 1:
             raise InputError(
                 f"{folder}: {listed(path.name for path in found)} are {len(found)} files for one split {name}"
             )
         if found:
             paths[name] = found[0]
-    if not paths:
-        raise InputError(f"{folder}: has no train.inter, valid.inter or test.inter")
     return paths
 
 
@@ -123,33 +132,78 @@ class _Lines:
 
 def _rows(path: Path, row_of: dict[str, int]) -> Iterator[tuple[int, str, list[str], str]]:
     """Line number, user, history and next item of every line below the header that isn't blank."""
-    header = False
+    places = None
+    width = 0
     for number, line in text_lines(path):
         if not line.strip():
             continue
         fields = line.rstrip("\r\n").split("\t")
-        if len(fields) != 3:
-            raise InputError(
-                f"{path}: line {number} has {len(fields)} columns, must have 3 separated by tabs: "
-                "user, history, next item"
-            )
-        if not header:
-            if not _is_header(fields, row_of):
-                raise InputError(f"{path}: line {number} is data, must be a header of three column names")
-            header = True
+        if places is None:
+            width = len(fields)
+            places = _places(path, number, fields, row_of)
             continue
-        user, past, target = fields
+        if len(fields) != width:
+            raise InputError(
+                f"{path}: line {number} has {len(fields)} columns, must have {width} separated by tabs"
+                + (": user, history, next item" if width == 3 else " like the header")
+            )
+        user, past, target = (fields[place] for place in places)
         if not user.strip():
             raise InputError(f"{path}: line {number} has no user, must have one before the first tab")
         yield number, user, past.split(), target.strip()
-    if not header:
+    if places is None:
         raise InputError(f"{path}: is empty, must have a header of three column names")
 
 
+def _places(path: Path, number: int, fields: list[str], row_of: dict[str, int]) -> tuple[int, int, int]:
+    """Where user, history and next item are by a header: by RecBole's types, else in this order."""
+    typed = [_TYPED.fullmatch(field.strip("\ufeff ")) for field in fields]
+    if any(typed):
+        return _by_types(
+            path, [(match[1], match[2]) if match else (field, "") for match, field in zip(typed, fields, strict=True)]
+        )
+    if len(fields) != 3:
+        raise InputError(
+            f"{path}: line {number} has {len(fields)} columns, must have 3 separated by tabs: user, history, next item"
+        )
+    if not _is_header(fields, row_of):
+        raise InputError(f"{path}: line {number} is data, must be a header of three column names")
+    numbers = [field for field in fields if field.strip().lower() in _NO_ITEMS]
+    if numbers:
+        raise _no_history(path, ", ".join(fields), numbers[0])
+    return 0, 1, 2
+
+
+def _by_types(path: Path, columns: list[tuple[str, str]]) -> tuple[int, int, int]:
+    shown = ", ".join(f"{name}:{kind}" if kind else name for name, kind in columns)
+    histories = [place for place, (_, kind) in enumerate(columns) if kind.endswith("_seq")]
+    tokens = [place for place, (_, kind) in enumerate(columns) if kind == "token"]
+    items = [place for place in histories if "item" in columns[place][0].lower()]
+    if len(items) == 1:  # others, such as rating_list, aren't the history
+        histories = items
+    if len(histories) != 1:
+        float_ = next((name for name, kind in columns if kind == "float"), "item_id")
+        raise _no_history(path, shown, float_)
+    users = [place for place in tokens if "user" in columns[place][0].lower() or "session" in columns[place][0].lower()]
+    user = users[0] if users else next(iter(tokens), None)
+    targets = [place for place in tokens if place != user]
+    named = [place for place in targets if "item" in columns[place][0].lower()]
+    if user is None or len(named or targets) != 1:
+        raise InputError(
+            f"{path}: its columns {shown} must have one user:token and one next item:token beside the history"
+        )
+    return user, histories[0], (named or targets)[0]
+
+
+def _no_history(path: Path, shown: str, column: str) -> InputError:
+    return InputError(
+        f"{path}: its columns {shown} have no history: {column} is no next item. Files for each split must have user, "
+        "history (token_seq) and next item; put the lines of all splits into one .inter file and name that file"
+    )
+
+
 def _is_header(fields: list[str], row_of: dict[str, int]) -> bool:
-    """Whether a first line names columns: with RecBole's types, or in words without digits that aren't ids."""
-    if any(_TYPED.fullmatch(field) for field in fields):
-        return True
+    """Whether an untyped first line names columns: in words without digits that aren't ids."""
     return all(
         _WORDS.fullmatch(field) and not any(part in row_of for part in (field, *field.split())) for field in fields
     )

@@ -8,16 +8,17 @@ import polars as pl
 
 from sid.errors import InputError
 from sid.interactions import inter_files, splits
+from sid.interactions.log import check_table, open_source
 from sid.interactions.reading import Reading
 from sid.interactions.split_files import Counts, Interactions, Split
-from sid.interactions.tables import SUFFIXES, check_columns
 from sid.params import Interactions as Wanted
+from sid.tables.json_text import sequences
 
 
 def read_interactions(path: Path | None, item_ids: pl.Series, wanted: Wanted) -> Reading:
     """Read and split a table, or read a folder of .inter files, which are split already.
 
-    A table (see `sid.interactions.tables`) is sorted by user and time, rows of the same time as they are in the file,
+    A table (see `sid.interactions.log`) is sorted by user and time, rows of the same time as they are in the file,
     and split by `wanted.split`; exact duplicates count once. .inter files (see `sid.interactions.inter_files`) keep
     their splits and the order of their lines; `wanted.split` and `wanted.ratios` don't apply to them.
 
@@ -48,7 +49,7 @@ def read_interactions(path: Path | None, item_ids: pl.Series, wanted: Wanted) ->
     return found
 
 
-def check_interactions(path: Path) -> None:
+def check_interactions(path: Path, wanted: Wanted) -> None:
     """Refuse by headers alone what `read_interactions` would refuse after long work.
 
     Raises:
@@ -57,14 +58,17 @@ def check_interactions(path: Path) -> None:
     """
     if _is_folder(path):
         inter_files.check_headers(path)
-    else:
-        check_columns(path)
+        return
+    table = open_source(path)
+    if table.kind == "json" and path.is_file() and sequences(path, table.say) is not None:
+        return
+    check_table(table, wanted)
 
 
 def _is_folder(path: Path) -> bool:
+    """Whether these are .inter files for each split."""
     if not path.exists():
         raise InputError(
-            f"{path}: no such folder or file (interactions.source must name a folder with .inter files, or a table: "
-            f"{', '.join(SUFFIXES)})"
+            f"{path}: no such folder or file (interactions.source must name a folder with .inter files, or a table)"
         )
-    return path.is_dir()
+    return path.is_dir() and inter_files.holds_splits(path)

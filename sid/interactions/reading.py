@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sid.errors import InputError, listed
 from sid.interactions.split_files import SPLITS, Counts, Interactions
 from sid.params import Interactions as Wanted
+from sid.tables import differences
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,16 @@ class Reading:
 
     Attributes:
         skipped: counts by reason. Of a table, rows: `unknown_item` and `duplicate` (the same user, item and time
-            again). Of .inter files, lines: `unknown_item` (the next item is unknown) and `no_history` (none, or none
-            that is known).
-        warnings: one line each.
+            again), and `low_value` and `other_kind` where there are such. Of .inter files, lines: `unknown_item` (the
+            next item is unknown) and `no_history` (none, or none that is known).
+        warnings, notes: one line each.
     """
 
     interactions: Interactions
     counts: Counts
     skipped: dict[str, int]
     warnings: list[str]
+    notes: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -49,15 +52,19 @@ class Reading:
             "items": len(self.counts.total),
             "items_without_interactions": int((self.counts.total == 0).sum()),
             "warnings": self.warnings,
+            "notes": self.notes,
         }
 
 
-def unknown_items(path: Path, ids: Collection[str], where: str, left_out: str, wanted: Wanted) -> list[str]:
+def unknown_items(
+    path: Path, ids: Collection[str], where: str, left_out: str, wanted: Wanted, known: pl.Series
+) -> list[str]:
     """What `interactions.unknown_items` says of ids that the catalogue doesn't have: a warning, none if there are none.
 
     Args:
         where: where the first of them is.
         left_out: what goes with them.
+        known: the prepared items' ids.
 
     Raises:
         InputError: there are some and they aren't to be skipped.
@@ -65,6 +72,7 @@ def unknown_items(path: Path, ids: Collection[str], where: str, left_out: str, w
     if not ids:
         return []
     said = f"{path}: names {len(ids):,} items that aren't in the catalogue, first in {where}: {listed(ids)}"
+    said += differences(ids, known)
     if wanted.unknown_items == "error":
         raise InputError(
             f"{said} (unknown, or dropped by prepare.invalid_rows; interactions.unknown_items: skip leaves them out)"

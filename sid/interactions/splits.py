@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sid.errors import InputError
+from sid.interactions.log import read_log
 from sid.interactions.reading import Reading, unknown_items
 from sid.interactions.split_files import SPLITS, Counts, Interactions, Places, Rows, Split, ranges
-from sid.interactions.tables import read_table
 from sid.params import Interactions as Wanted
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -27,23 +27,20 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
     Raises:
         InputError: as `sid.interactions.read.read_interactions`.
     """
-    frame = read_table(path)
-    user_ids = frame["user_id"].unique(maintain_order=True)
-    frame = frame.select(
-        _numbers(frame["user_id"], user_ids).alias("user"),
-        _numbers(frame["item_id"], item_ids).alias("item"),
-        "timestamp",
-        "item_id",
+    log = read_log(path, item_ids, wanted)
+    user_ids = log.user_ids
+    known = log.items >= 0
+    count = int((~known).sum())
+    left_out = f"{count:,} of {len(known):,} rows ({count / max(1, len(known)):.0%}) are left out"
+    warnings = log.warnings + unknown_items(
+        path, log.unknown, next(iter(log.unknown.values()), ""), left_out, wanted, item_ids
     )
-    absent = frame["item"].is_null()
-    unknown = frame.filter(absent)["item_id"].unique(maintain_order=True).to_list()
-    count, rows = int(absent.sum()), len(frame)
-    left_out = f"{count:,} of {rows:,} rows ({count / rows:.0%}) are left out"
-    warnings = unknown_items(path, unknown, f"row {absent.arg_max()}", left_out, wanted)
-    known = frame.drop("item_id").drop_nulls()
-    del frame
-    kept = known.unique(maintain_order=True).sort("user", "timestamp", maintain_order=True)
-    skipped = {"unknown_item": count, "duplicate": len(known) - len(kept)}
+    frame = pl.DataFrame({"user": log.users, "item": log.items, "timestamp": log.times})
+    skipped, notes = log.skipped, log.notes
+    del log
+    frame = frame.filter(known) if count else frame
+    kept = frame.unique(maintain_order=True).sort("user", "timestamp", maintain_order=True)
+    skipped = {"unknown_item": count, "duplicate": len(frame) - len(kept), **skipped}
 
     users, items, times = (kept[name].to_numpy() for name in ("user", "item", "timestamp"))
     counts = np.bincount(users, minlength=len(user_ids)).astype(np.int64)
@@ -61,7 +58,7 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
     by_item = Counts(
         *(np.bincount(part, minlength=len(item_ids)).astype(np.int64) for part in (items[labels == TRAIN], items))
     )
-    return Reading(Interactions(user_ids, (train, valid, test)), by_item, skipped, warnings)
+    return Reading(Interactions(user_ids, (train, valid, test)), by_item, skipped, warnings, notes)
 
 
 def why_no_train(wanted: Wanted) -> str:
@@ -120,9 +117,3 @@ def _stretches(items: Rows, by_split: Places) -> list[Split]:
         inside = items[ranges(starts[users], lengths[users])]
         found.append(Split("table", users.astype(np.int32), inside, offsets, firsts[users].astype(np.int32)))
     return found
-
-
-def _numbers(ids: pl.Series, among: pl.Series) -> pl.Series:
-    """(M,) Int32: the place of each id among others, null where it isn't one of them."""
-    table = pl.DataFrame({"id": among, "row": pl.int_range(len(among), dtype=pl.Int32, eager=True)})
-    return pl.DataFrame({"id": ids}).join(table, on="id", how="left", maintain_order="left")["row"]

@@ -17,6 +17,9 @@ FIRST_TOKEN_GOOD, FIRST_TOKEN_FAIR = 0.1, 0.02  # purity of level 1 beyond chanc
 EVEN_GOOD = 0.5  # perplexity / min(K, N) of the least even level; else fair
 R2_GOOD = 0.5  # R2 of the raw codes; else fair
 
+MANY_EQUAL = 0.5  # share of rows that repeat an earlier one; more is fair
+_NAMED = 5
+
 Grade = Literal["good", "fair", "poor"]
 Reports = Mapping[str, Any]
 
@@ -48,9 +51,9 @@ def verdict(reports: Reports) -> Verdict:
     """Grade an index.
 
     Args:
-        reports: the contents of reports/<name>.json for `report` and `dedupe`.
+        reports: the contents of reports/<name>.json for `report` and `dedupe`, and for `prepare` where it is known.
     """
-    points = (_unique(reports), *_similar(reports), _even(reports), *_kept(reports))
+    points = (*_rows(reports), _unique(reports), *_similar(reports), _even(reports), *_kept(reports))
     grade = next(grade for grade in _HEADLINES if any(point.grade == grade for point in points))
     return Verdict(grade, _HEADLINES[grade], points)
 
@@ -61,6 +64,44 @@ def least_even(reports: Reports) -> tuple[int, float]:
     levels = [after[name] for name in reports["report"]["before"]["levels"]]
     even = [level["perplexity"] / min(level["size"], items) for level in levels]
     return even.index(min(even)) + 1, min(even)
+
+
+def _rows(reports: Reports) -> list[Point]:
+    """What prepare found wrong with rows and dimensions; nothing where all is well."""
+    found = reports.get("prepare", {})
+    points = []
+    if count := found.get("outlier_rows", 0):
+        named = ", ".join(found["outlier_row_ids"][:_NAMED]) + (", ..." if count > _NAMED else "")
+        what = (
+            f"{count:,} items lie far from all others ({named})"
+            if count > 1
+            else f"Item {named} lies far from all others"
+        )
+        done = {"clip": "moved in (prepare.outliers: clip)", "drop": "left out (prepare.outliers: drop)"}
+        policy = found["outliers"]
+        points.append(
+            Point("fair", f"{what} and {'were' if count > 1 else 'was'} {done[policy]}: look at where they come from.")
+            if policy in done
+            else Point(
+                "poor",
+                f"{what}: codes and R² are about that and not about the rest. prepare.outliers clip or drop takes care "
+                "of it.",
+            )
+        )
+    if numbers := found.get("dominant_dimensions"):
+        shown = ", ".join(map(str, numbers[:_NAMED]))
+        points.append(
+            Point(
+                "poor",
+                f"Dimension {shown} of the embeddings holds {found['dominant_share']:.0%} of their variance, so the "
+                "codes are about little else.",
+            )
+        )
+    if found.get("saturated_rows") or found.get("clipped_share"):
+        points.append(Point("fair", "Values of some embeddings look cut off, as the prepare stage's report says."))
+    if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):
+        points.append(Point("fair", "More than half of the embeddings repeat another one exactly."))
+    return points
 
 
 def _unique(reports: Reports) -> Point:
