@@ -19,11 +19,13 @@ def main(stage: Stage) -> str:
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
-    reports = {name: read_json(stage.input(name)) for name in ("index", "dedupe", "train")}
+    reports = {name: read_json(stage.input(name)) for name in ("align", "index", "dedupe", "train")}
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
-    found, near = figures.measure(quantizer, load_vectors(stage.input("vectors")), codes, sids, total)
+    vectors = load_vectors(stage.input("vectors"))
+    original = None if reports["align"]["applied"] == "none" else load_vectors(stage.input("original"))
+    found, near = figures.measure(quantizer, vectors, codes, sids, total, original)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), figures.headline(found))
     write_csv(
@@ -42,6 +44,9 @@ if __name__ == "__main__":
     run(
         "report",
         main,
-        inputs=("vectors", "items", "quantizer", "codes", "sids", "counts", "index", "dedupe", "train", "curve"),
+        inputs=(
+            *("vectors", "original", "items", "quantizer", "codes", "sids", "counts"),
+            *("align", "index", "dedupe", "train", "curve"),
+        ),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

@@ -45,9 +45,9 @@ def page(
         sids: the Semantic IDs after dedupe.
         raw_codes: (N, L) the codes before it.
         items: the prepared items, one row per Semantic ID, for titles.
-        near: nearest items in the input space; its queries are those that the page can find.
-        reports: the contents of reports/<name>.json for `report`, `dedupe`, `index` and `train`. Every figure on the
-            page is one of theirs and names its path in `data-figure`.
+        near: nearest items by the vectors that were quantized; its queries are those that the page can find.
+        reports: the contents of reports/<name>.json for `report`, `align`, `dedupe`, `index` and `train`. Every figure
+            on the page is one of theirs and names its path in `data-figure`.
         curve: reports/train.csv.
     """
     titles = items["title"].cast(pl.String).fill_null("")
@@ -94,6 +94,7 @@ def page(
         all_queries=neighbours.ALL_QUERIES,
         some_queries=neighbours.SOME_QUERIES,
         report=reports["report"],
+        align=reports["align"],
         dedupe=reports["dedupe"],
         index=reports["index"],
     )
