@@ -48,8 +48,7 @@ def main(stage: Stage) -> str:
     write_json(stage.output("metrics"), headline(found))
     for warning in found["warnings"]:
         print(f"align: warning: {warning}", file=sys.stderr)
-    kept = f"{found['neighbours_kept']:.0%} of the nearest items kept"
-    return f"{wanted.method}, {kept if made else 'the vectors stay as they are'}"
+    return f"{found['method']} ({found['applied']} applied), {found['neighbours_kept']:.0%} of the nearest items kept"
 
 
 if __name__ == "__main__":
