@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +99,9 @@ def load(path: str | Path) -> Aligner:
         InputError: missing or broken file, or no aligner.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-    except (*NPY_ERRORS, KeyError, AttributeError) as error:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (*NPY_ERRORS, BadZipFile, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: can't be read as an aligner, run the align stage ({error})") from None
     if int(found.pop("format", np.int64(0))) != FORMAT:
         raise InputError(f"{path}: holds no aligner of format {FORMAT}, run the align stage")

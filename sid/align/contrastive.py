@@ -102,7 +102,7 @@ def _train(
         first, second = _draw(graph, ends, config.batch_size, np.random.default_rng([inputs.seed, step]))
         rate = min((step + 1) / max(1.0, _WARM_UP * steps), 1.0) * 0.5 * (1 + np.cos(np.pi * step / steps))
         for group in learner.param_groups:
-            group["lr"] = config.lr * rate
+            group["lr"] = float(config.lr * rate)  # as a NumPy number, a state of it could not be read
         loss = _loss(weights, found, rarity, first, second, config)
         learner.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

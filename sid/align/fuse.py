@@ -49,10 +49,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
         behaviour = factors(graph, known, config.dim, inputs.seed)
     missing = len(found.units) - len(known)
     if inputs.behaviour is not None and missing:
-        said = (
-            f"{missing:,} of {len(found.units):,} items have no vector in align.behaviour: they get one by their text"
-        )
-        warnings = (said,)
+        warnings = (f"{missing:,} items have no vector in align.behaviour and get one by their text",)
     ridge = Ridge(found.units.shape[1], behaviour.shape[1])
     for part in chunks(len(known), 16 * found.units.shape[1]):
         ridge.add(found.units[known[part]], behaviour[part], known[part])
@@ -101,6 +98,6 @@ def factors(graph: Graph, known: Rows, dim: int, seed: int) -> Vectors:
 
 def _scales(found: Directions, behaviour: Vectors, share: float) -> NDArray[np.float32]:
     """(2,) what text and behaviour are multiplied by, so that `share` of the variance comes from the second."""
-    text = float((found.lengths.astype(np.float64) ** 2).mean())
+    text = float(np.median(found.lengths)) ** 2  # the median is no outlier's
     other = float(behaviour.var(axis=0, dtype=np.float64).sum())
     return np.array([(1 - share) ** 0.5, (share * text / other) ** 0.5 if other > 0 else 0.0], np.float32)
