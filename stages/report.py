@@ -19,7 +19,7 @@ def main(stage: Stage) -> str:
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
-    reports = {name: read_json(stage.input(name)) for name in ("align", "index", "dedupe", "train")}
+    reports = {name: read_json(stage.input(name)) for name in ("align", "index", "dedupe", "evaluate", "train")}
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
@@ -46,7 +46,7 @@ if __name__ == "__main__":
         main,
         inputs=(
             *("vectors", "original", "items", "quantizer", "codes", "sids", "counts"),
-            *("align", "index", "dedupe", "train", "curve"),
+            *("align", "index", "dedupe", "evaluate", "train", "curve"),
         ),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

@@ -31,6 +31,7 @@ OUTPUTS = {
     "train": ["quantizer", "report", "curve"],
     "index": ["codes", "report", "metrics"],
     "dedupe": ["sids", "report", "metrics"],
+    "evaluate": ["report", "metrics", "curve"],
     "report": ["page", "report", "usage", "groups", "metrics"],
     "export": ["folder", "report", "metrics"],
 }
@@ -148,7 +149,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["align", "dedupe", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["align", "dedupe", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -192,7 +193,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "another aligner's module": ("rqkmeans", comment("sid/align/contrastive.py"), []),
     "a new aligner's file": ("rqkmeans", new("sid/align/other.py"), []),
     "a line in the table of aligners": ("rqkmeans", comment("sid/align/methods.py"), []),
-    "what is held out": ("rqkmeans", comment("data/interactions/test.parquet"), ["export"]),
+    "what is held out": ("rqkmeans", comment("data/interactions/test.parquet"), ["evaluate", "export"]),
     "another strategy's module": ("rqkmeans", comment("sid/dedupe/sinkhorn.py"), []),
     "the chosen strategy": ("rqkmeans", comment("sid/dedupe/reassign.py"), ["dedupe"]),
     "the training loop": ("rqvae", comment("sid/quantizers/training/loop.py"), ["train"]),

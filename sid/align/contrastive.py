@@ -9,8 +9,6 @@ the same network, stay where their text puts them.
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from sid.quantizers.training.states import Checkpoints
 
 _CURVE = 50  # steps of which the mean loss is one figure, at the most so many figures
+_CODE = ("align/contrastive.py", "align/directions.py", "align/graph.py", "arrays.py")
 _WARM_UP = 0.05  # share of the steps over which the learning rate rises
 
 
@@ -151,9 +150,7 @@ def _states(inputs: Inputs, config: Contrastive, graph: Graph) -> Checkpoints | 
         return None
     from sid.quantizers.training import states
 
-    digest = hashlib.blake2b(Path(__file__).read_bytes())
-    for array in (graph.after.indptr, graph.after.indices, graph.after.data):
-        digest.update(np.ascontiguousarray(array).data)
+    edges = [graph.after.indptr, graph.after.indices, graph.after.data]
     params = {**config.model_dump(exclude={"save_limit"}), "seed": inputs.seed}
-    key = states.key(inputs.vectors, "contrastive", params, digest.digest())
+    key = states.key([inputs.vectors, *edges], "contrastive", params, _CODE)
     return states.Checkpoints(inputs.checkpoints / key, config.save_limit, "step")

@@ -26,6 +26,7 @@ _UNKNOWN = {
     "neighbours_kept": 1.0,
     "used_together_before": None,
     "used_together_after": None,
+    "details": {},
 }
 
 
@@ -45,7 +46,7 @@ def figures(inputs: Inputs, done: Aligned, aligned: Vectors | None, warnings: Se
         of items with and without neighbours, None where vectors have another dimension than before;
         `neighbours_kept`: the share of the 10 nearest items that are still among the 10 nearest; and
         `used_together_before`, `used_together_after`: of up to 10 items that an item is most used together with in the
-        train split, the share among its 10 nearest. What the method found out comes last. `none` costs nothing: of its
+        train split, the share among its 10 nearest. `details` are what the method found. `none` costs nothing: of its
         figures that need a search, `neighbours_kept` is 1 and the others are None.
     """
     vectors, method = inputs.vectors, inputs.wanted.method
@@ -69,7 +70,7 @@ def figures(inputs: Inputs, done: Aligned, aligned: Vectors | None, warnings: Se
         "neighbours_kept": _kept(before, after),
         "used_together_before": _used_together(before, graph),
         "used_together_after": _used_together(after, graph),
-        **done.figures,
+        "details": dict(done.figures),
         "warnings": [*warnings, *([_NO_EDGE] if graph.pairs == 0 and aligned is None else []), *done.warnings],
     }
 
