@@ -496,7 +496,7 @@ def test_a_training_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: py
     assert len(calls) == 20 + 3000 // 64 - 19
     assert again.tobytes() == whole.tobytes()
     assert more.figures == done.figures
-    align(inputs(vectors, split, "contrastive", checkpoints=tmp_path, lr=0.01))
+    align(inputs(vectors, split, "contrastive", checkpoints=tmp_path, lr=0.02))
     assert len(list(tmp_path.iterdir())) == 2  # another training has a folder of its own
 
 
