@@ -22,6 +22,7 @@ def check(wanted: params.Params) -> None:
         params.refuse_too_many(opened.rows, wanted)
     Prompts.load(wanted.export.prompts)
     optional = {"prepare.items": source.items, "interactions.source": wanted.interactions.source}
+    optional["align.behaviour"] = wanted.align.behaviour
     missing = [
         f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
         for key, path in optional.items()
