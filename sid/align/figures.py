@@ -17,7 +17,7 @@ from sid.measure import neighbours
 from sid.measure.neighbours import NEIGHBOURS, Neighbours
 
 _NO_EDGE = "no two items were used together in the train split: no vector was moved"
-_UNKNOWN = {
+_UNKNOWN: dict[str, Any] = {
     "cold_items": None,
     "pairs": None,
     "dim": None,
