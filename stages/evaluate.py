@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sid.files import write_csv, write_json
 from sid.ids import SemanticIds
-from sid.interactions import SPLITS, load_split
+from sid.interactions.split_files import SPLITS, load_split
 from stages import other_index
 from stages.run import Stage, run
 
@@ -33,6 +33,8 @@ def main(stage: Stage) -> str:
     write_json(stage.output("report"), found.figures)
     write_json(stage.output("metrics"), headline(found.figures))
     write_csv(stage.output("curve"), CURVE, found.curve)
+    for warning in found.figures.get("warnings", ()):
+        print(f"evaluate: warning: {warning}", file=sys.stderr)
     return line(found.figures)
 
 

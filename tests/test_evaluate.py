@@ -583,6 +583,16 @@ def test_cuda_that_is_not_there_is_refused() -> None:
         evaluate(np.arange(4, dtype=np.int32)[:, None], (4,), splits([[0, 1, 2, 3]] * 3), config(device="cuda"))
 
 
+def test_seeds_that_disagree_are_warned_of() -> None:
+    def warned(mean: float, std: float | None) -> list[str]:
+        return run.warnings({"method": "transformer", "test": {"hr_at_10": {"mean": mean, "std": std}}})
+
+    assert warned(0.1, 0.003) == warned(0.1, None) == run.warnings({"method": "none"}) == []
+    (said,) = warned(0.1, 0.0031)
+    assert "HR@10 varies by 3.1% between seeds" in said
+    assert len(warned(0.0, 0.001)) == 1
+
+
 def test_make_says_how_much_of_a_difference_is_noise() -> None:
     def evaluation(mean: float, std: float | None) -> dict[str, Any]:
         value = {"mean": mean, "std": std}

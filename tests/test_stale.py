@@ -176,6 +176,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "an unused aligner's section": ("rqkmeans", key(align__fuse__share=0.5), []),
     "the graph's window": ("rqkmeans", key(align__window=9), ["align"]),
     "a file of behaviour": ("rqkmeans", key(align__behaviour="data/other.csv"), ["align"]),
+    "seeds of the evaluation": ("rqkmeans", key(evaluate__seeds=[5]), ["evaluate"]),
     "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
     "invalid rows": ("rqkmeans", key(prepare__invalid_rows="drop"), ["prepare"]),
     "another table of interactions": ("rqkmeans", key(interactions__source="data/other.csv"), ["interactions"]),
@@ -208,7 +209,8 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
         comment("sid/interactions/read.py"),
         ["align", "export", "interactions", "report"],
     ),
-    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "export", "report"]),
+    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "evaluate", "export", "report"]),
+    "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
     "an export format": ("rqkmeans", comment("sid/export/grid.py"), ["export"]),
     "what rounds figures and reads prompts": ("rqkmeans", comment("sid/files.py"), ALL),
     "what words errors": ("rqkmeans", comment("sid/errors.py"), []),
@@ -238,4 +240,4 @@ def test_another_table_of_interactions_runs_what_reads_it(pipeline: Pipeline) ->
     pipeline.project.path("dvc.lock").write_bytes(pipeline.locks["rqkmeans"])
     said = pipeline.dvc("repro")
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["export", "interactions", "report"]
+    assert sorted(ran) == ["evaluate", "export", "interactions", "report"]

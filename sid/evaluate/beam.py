@@ -13,7 +13,7 @@ from sid.arrays import chunks
 from sid.decoding.trie import Trie
 from sid.evaluate.recommender import Past, Recommender
 
-_BEAM_BYTES = 256 << 20
+_BEAM_BYTES = 32 << 20  # larger ones leave the caches
 
 
 @dataclass(frozen=True)

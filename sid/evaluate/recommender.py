@@ -14,6 +14,7 @@ BEGIN = 0
 """The token before a user's first item; code c of level l is token 1 + (sizes of the levels before) + c."""
 
 _ROPE_BASE = 10000.0
+_FEED = 2  # times the width, inside of a block
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class _Block(nn.Module):
         self.heads, self.head_width = heads, width // heads
         self.attention_norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attend_in, self.attend_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed_in, self.feed_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.feed_in, self.feed_out = nn.Linear(width, _FEED * width), nn.Linear(_FEED * width, width)
         self.dropout = _Dropout(dropout)
         for linear in (self.attend_in, self.feed_in):
             nn.init.normal_(linear.weight, std=0.02)
@@ -182,7 +183,7 @@ class _Block(nn.Module):
 
     def _finish(self, states: Tensor, found: Tensor) -> Tensor:
         states = states + self.dropout(self.attend_out(found))
-        fed: Tensor = self.dropout(self.feed_out(F.gelu(self.feed_in(self.feed_norm(states)))))
+        fed: Tensor = self.dropout(self.feed_out(F.relu(self.feed_in(self.feed_norm(states)))))
         return states + fed
 
 

@@ -35,6 +35,9 @@ RARE = 5
 SHORT = 3
 """Short histories have fewer items than this, long ones as many or more."""
 
+STEADY = 0.03
+"""The standard deviation of HR@10 between seeds, as a share of it, up to which a comparison is steady."""
+
 MAX_SASREC_ITEMS = 200_000
 """SASRec scores all items at each step; beyond this many that takes too long."""
 
@@ -108,6 +111,7 @@ def evaluate(
         "controls": _controls(runs, data, config, len(codes)),
         "signals": {split: signals(codes, data.asked[split]) for split in _SPLITS},
     }
+    found["warnings"] = warnings(found)
     curve = [{"run": run["run"], "seed": run["seed"], **row} for run in runs for row in run["curve"]]
     return Evaluation(found, curve)
 
@@ -266,6 +270,20 @@ def _controls(
             )
             found[name][split] = {metric: round6(float(np.asarray(part).mean())) for metric, part in values.items()}
     return found
+
+
+def warnings(figures: Mapping[str, Any]) -> list[str]:
+    """What makes the figures less certain than they look: too large a spread between seeds."""
+    if figures["method"] == "none":
+        return []
+    value = figures["test"]["hr_at_10"]
+    if value["std"] is None or value["std"] <= STEADY * value["mean"]:
+        return []
+    share = value["std"] / value["mean"] if value["mean"] else float("inf")
+    return [
+        f"HR@10 varies by {share:.1%} between seeds (one standard deviation; up to {STEADY:.0%} is steady): "
+        "give evaluate.seeds more seeds before you compare"
+    ]
 
 
 def headline(figures: Mapping[str, Any]) -> dict[str, float | None]:

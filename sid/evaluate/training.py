@@ -26,7 +26,7 @@ _CLIP = 1.0
 _BETAS = (0.9, 0.98)
 _BUCKET = 4.0  # lengths that are shuffled into one another
 _SELECT_BEAMS = 10  # what the choice by the valid split is made with
-_SELECT_ROWS = 2000
+_SELECT_ROWS = 1000
 
 State = dict[str, Any]
 Ints = NDArray[np.int64]
@@ -116,8 +116,8 @@ class Training:
         """Train to the end, or until `patience` evaluations brought nothing better; the model of the best one.
 
         Args:
-            bar: is moved on by an epoch at a time.
-            keep: called with a function's worth of state after each epoch, to go on from after a kill.
+            bar: moves on with each epoch.
+            keep: called with the state after each evaluation, to go on from after a kill.
         """
         config, progress = self._config, self.progress
         losses: list[float] = []
