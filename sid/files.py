@@ -99,6 +99,17 @@ def _sync_one(path: Path) -> None:
         os.close(descriptor)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Have a file's content under a second name: by a hard link where the file system allows one, else by a copy.
+
+    Only for files that are replaced and never written into, as this project's outputs are.
+    """
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
 NPY_ERRORS = (OSError, ValueError, EOFError, OverflowError, SyntaxError, tokenize.TokenError)
 """What `numpy.load` raises for files that are missing, cut off or no .npy."""
 

@@ -109,6 +109,52 @@ class Interactions(Section):
         return ratios
 
 
+class NoKeys(Section):
+    """The section of something that has nothing to set."""
+
+
+class Smooth(Section):
+    """`align.smooth`: how far vectors move to the mean of those that are used with them."""
+
+    alpha: Annotated[float, Field(ge=0, le=1)]
+    evidence: Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)]
+    hops: Annotated[int, Field(ge=1, le=10)]
+    popularity: Annotated[float, Field(ge=0, le=1)]
+
+
+class Contrastive(Section):
+    """`align.contrastive`: the adapter that learns to bring items together that are used together."""
+
+    hidden: Annotated[int, Field(ge=1, le=65536)]
+    pairs: Annotated[int, Field(ge=1, le=10**10)]
+    batch_size: Annotated[int, Field(ge=2, le=1 << 16)]
+    temperature: Annotated[float, Field(gt=0, le=100)]
+    keep: Annotated[float, Field(ge=0, le=1e6)]
+    lr: Annotated[float, Field(gt=0, le=1e3)]
+    save_limit: Annotated[int, Field(ge=1, le=1000)]
+
+
+class Fuse(Section):
+    """`align.fuse`: vectors of what people do beside those of the text."""
+
+    share: Annotated[float, Field(ge=0, le=1)]
+    dim: Annotated[int, Field(ge=1, le=4096)]
+
+
+class Align(Section):
+    """`align`: how what people do gets into the vectors before they are quantized."""
+
+    method: Literal["none", "smooth", "contrastive", "fuse"]
+    window: Annotated[int, Field(ge=1, le=100)]
+    decay: Annotated[float, Field(gt=0, le=1)]
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+    behaviour: PathText
+    none: NoKeys
+    smooth: Smooth
+    contrastive: Contrastive
+    fuse: Fuse
+
+
 class Quant(Section):
     """The keys of `quant` that all methods share."""
 
@@ -218,6 +264,7 @@ class Params:
     embed: Embed
     prepare: Prepare
     interactions: Interactions
+    align: Align
     quant: Quant
     methods: Mapping[str, MethodConfig]
     index: Index
@@ -286,6 +333,7 @@ def load(
         "embed": Embed,
         "prepare": Prepare,
         "interactions": Interactions,
+        "align": Align,
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,

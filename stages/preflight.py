@@ -33,6 +33,7 @@ def check(wanted: params.Params) -> None:
         "prepare.ids": source.ids,
         "prepare.items": source.items,
         "interactions.source": wanted.interactions.source,
+        "align.behaviour": wanted.align.behaviour,
     }
     missing = [
         f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"

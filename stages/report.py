@@ -12,7 +12,7 @@ from sid.report import charts, figures
 from sid.report.page import page
 from stages.run import Stage, run
 
-REPORTS = ("prepare", "index", "dedupe", "evaluate", "train")
+REPORTS = ("prepare", "align", "index", "dedupe", "evaluate", "train")
 
 
 def main(stage: Stage) -> str:
@@ -25,7 +25,9 @@ def main(stage: Stage) -> str:
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
-    found, near = figures.measure(quantizer, load_vectors(stage.input("vectors")), codes, sids, total)
+    vectors = load_vectors(stage.input("vectors"))
+    original = None if reports["align"]["applied"] == "none" else load_vectors(stage.input("original"))
+    found, near = figures.measure(quantizer, vectors, codes, sids, total, original)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), figures.headline(found))
     write_csv(
@@ -44,6 +46,6 @@ if __name__ == "__main__":
     run(
         "report",
         main,
-        inputs=("vectors", "items", "quantizer", "codes", "sids", "counts", *REPORTS, "curve"),
+        inputs=("vectors", "original", "items", "quantizer", "codes", "sids", "counts", *REPORTS, "curve"),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

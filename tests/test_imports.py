@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sid.align.methods import METHODS as ALIGNERS
 from sid.dedupe.strategies import STRATEGIES
 from sid.files import read_yaml
 from sid.quantizers.methods import CONFIGS
@@ -32,6 +33,7 @@ RANKS: list[list[str]] = [
     ["sid.measure"],
     ["sid.clustering"],
     ["sid.quantizers"],
+    ["sid.align"],
     ["sid.dedupe"],
     ["sid.decoding"],
     ["sid.evaluate"],
@@ -59,8 +61,9 @@ PLUMBING = {
 TABLES: dict[str, tuple[str, list[str]]] = {
     "sid.quantizers.methods": ("quant.method", list(CONFIGS)),
     "sid.dedupe.strategies": ("dedupe.strategy", list(STRATEGIES)),
+    "sid.align.methods": ("align.method", list(ALIGNERS)),
 }
-TABLE_USERS = {"train": "sid.quantizers.methods", "dedupe": "sid.dedupe.strategies"}
+TABLE_USERS = {"align": "sid.align.methods", "train": "sid.quantizers.methods", "dedupe": "sid.dedupe.strategies"}
 
 
 def package_of(module: str) -> str:

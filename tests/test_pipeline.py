@@ -52,6 +52,7 @@ def test_stages_are_those_that_dvc_sees(tmp_path: Path, method: str) -> None:
         "embed",
         "prepare",
         "interactions",
+        "align",
         "train",
         "index",
         "dedupe",

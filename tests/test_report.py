@@ -29,7 +29,7 @@ from sid.report import page as report
 from tests.conftest import ROOT, Project
 
 SETTINGS = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe
-REPORTS = ("report", "dedupe", "index", "evaluate", "train")
+REPORTS = ("report", "dedupe", "index", "align", "evaluate", "train")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 HOSTILE = [
@@ -49,6 +49,8 @@ HOSTILE = [
 # shown as text, or by another path: `test_the_stages_agree_on_the_codes` compares them
 ELSEWHERE = {
     "report.warnings",
+    "align.warnings",
+    "align.details.evidence_tried",
     "dedupe.collision_rate",
     "dedupe.code_sizes",
     "index.items",
@@ -110,6 +112,28 @@ def check_figure(path: str, text: str, value: Any) -> None:
         assert value == 0 or float(digits) != 0, path
 
 
+ALIGNED = {
+    "method": "smooth",
+    "applied": "smooth",
+    "items": 40,
+    "cold_items": 4,
+    "pairs": 90,
+    "dim": 4,
+    "moved": 0.31,
+    "moved_cold": None,
+    "neighbours_kept": 0.7,
+    "used_together_before": 0.05,
+    "used_together_after": 0.25,
+    "details": {
+        "evidence": 8.0,
+        "evidence_tried": [{"evidence": None, "mrr": 0.1, "hit_rate_at_10": 0.2}],
+        "share_mean": 0.5,
+        "cold_explained": 0.1,
+    },
+    "warnings": ["a warning"],
+}
+
+
 def check_page(text: str, reports: dict[str, Any]) -> Page:
     """All figures on a page against the reports; the figures of the charts too."""
     page = Page(text)
@@ -118,7 +142,9 @@ def check_page(text: str, reports: dict[str, Any]) -> Page:
         for shown in texts:
             check_figure(path, shown, wanted[path])
     missing = (
-        {path for path in wanted if path.startswith(("report.", "dedupe.", "index."))} - set(page.shown) - ELSEWHERE
+        {path for path in wanted if path.startswith(("report.", "dedupe.", "index.", "align."))}
+        - set(page.shown)
+        - ELSEWHERE
     )
     assert not missing, "figures that the page does not show"
     assert "train.mse" in page.shown
@@ -165,6 +191,7 @@ def render(
         "report": found,
         "dedupe": account(codes, after, after_sizes, wanted),
         "index": {"assignment": "balanced", "slack": 2},
+        "align": ALIGNED,
         "evaluate": {"method": "none", "reason": "there are no interactions"},
         "train": {"method": "rqkmeans", "num_emb_list": list(sizes), "mse": found["mse"], "kept": True},
     }
@@ -286,9 +313,10 @@ def test_what_each_reader_loses() -> None:
 def test_every_figure_is_defined(finished: Project) -> None:
     defined = (ROOT / "docs" / "metrics.md").read_text()
     headline = {
-        f"metrics/{name}": finished.report(f"metrics/{name}") for name in ("prepare", "index", "dedupe", "report")
+        f"metrics/{name}": finished.report(f"metrics/{name}")
+        for name in ("prepare", "align", "index", "dedupe", "report")
     }
-    for name, found in {**{name: finished.report(name) for name in REPORTS[:3]}, **headline}.items():
+    for name, found in {**{name: finished.report(name) for name in REPORTS[:4]}, **headline}.items():
         for path in leaves(found, name):
             figure = "moved_by_level" if "moved_by_level" in path else path.rsplit(".", 1)[1]
             assert f"`{figure}`" in defined, path

@@ -27,6 +27,7 @@ for name in {outputs}:
 OUTPUTS = {
     "prepare": ["vectors", "items", "report", "metrics"],
     "interactions": ["train", "valid", "test", "users", "counts", "report"],
+    "align": ["aligned", "aligner", "report", "metrics"],
     "train": ["quantizer", "report", "curve"],
     "index": ["codes", "report", "metrics"],
     "dedupe": ["sids", "report", "metrics"],
@@ -148,7 +149,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["dedupe", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["align", "dedupe", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -170,6 +171,11 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the used method's section": ("rqkmeans", key(quant__rqkmeans__max_iters=7), ["train"]),
     "another method": ("rqkmeans", key(quant__method="rqvae"), ["train"]),
     "device": ("rqkmeans", key(quant__device="cpu"), ["train"]),
+    "another method of alignment": ("rqkmeans", key(align__method="fuse"), ["align"]),
+    "the used aligner's section": ("rqkmeans", key(align__smooth__hops=2), ["align"]),
+    "an unused aligner's section": ("rqkmeans", key(align__fuse__share=0.5), []),
+    "the graph's window": ("rqkmeans", key(align__window=9), ["align"]),
+    "a file of behaviour": ("rqkmeans", key(align__behaviour="data/other.csv"), ["align"]),
     "seeds of the evaluation": ("rqkmeans", key(evaluate__seeds=[5]), ["evaluate"]),
     "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
     "invalid rows": ("rqkmeans", key(prepare__invalid_rows="drop"), ["prepare"]),
@@ -184,6 +190,11 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "another method's module": ("rqkmeans", comment("sid/quantizers/rqvae.py"), []),
     "another method's module under rqvae": ("rqvae", comment("sid/quantizers/rqkmeans.py"), []),
     "the levels that rqkmeans_plus starts from": ("rqkmeans_plus", comment("sid/quantizers/levels.py"), ["train"]),
+    "the chosen aligner": ("rqkmeans", comment("sid/align/smooth.py"), ["align"]),
+    "another aligner's module": ("rqkmeans", comment("sid/align/contrastive.py"), []),
+    "a new aligner's file": ("rqkmeans", new("sid/align/other.py"), []),
+    "a line in the table of aligners": ("rqkmeans", comment("sid/align/methods.py"), []),
+    "what is held out": ("rqkmeans", comment("data/interactions/test.parquet"), ["evaluate", "export"]),
     "another strategy's module": ("rqkmeans", comment("sid/dedupe/sinkhorn.py"), []),
     "the chosen strategy": ("rqkmeans", comment("sid/dedupe/reassign.py"), ["dedupe"]),
     "the training loop": ("rqvae", comment("sid/quantizers/training/loop.py"), ["train"]),
@@ -191,9 +202,13 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the catalogue's cleaning": (
         "rqkmeans",
         comment("sid/catalogue/cleaning.py"),
-        ["dedupe", "export", "interactions", "prepare", "report"],
+        ["align", "dedupe", "export", "interactions", "prepare", "report"],
     ),
-    "reading interactions": ("rqkmeans", comment("sid/interactions/read.py"), ["export", "interactions", "report"]),
+    "reading interactions": (
+        "rqkmeans",
+        comment("sid/interactions/read.py"),
+        ["align", "export", "interactions", "report"],
+    ),
     "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "evaluate", "export", "report"]),
     "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
     "an export format": ("rqkmeans", comment("sid/export/grid.py"), ["export"]),

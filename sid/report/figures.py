@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sid.arrays import NO_TOKEN, Codes, Vectors
 from sid.errors import InputError
 from sid.export import readers
+from sid.files import round6
 from sid.ids import SemanticIds
 from sid.measure import metrics, neighbours, quality
 from sid.measure.neighbours import Neighbours
@@ -23,20 +24,24 @@ def measure(
     codes: Codes,
     sids: SemanticIds,
     interactions: NDArray[np.int64] | None = None,
+    original: Vectors | None = None,
 ) -> tuple[dict[str, Any], Neighbours]:
     """Measure an index.
 
     Args:
         quantizer: what the codes decode by.
-        vectors: (N, D) float32, finite, N >= 1; may be a memory map, read in chunks.
+        vectors: (N, D) float32, finite, N >= 1, those that were quantized; may be a memory map, read in chunks.
         codes: (N, L) the raw codes.
         sids: the N Semantic IDs after dedupe, of L or L + 1 levels.
         interactions: (N,) how often each item was interacted with; None where that isn't known.
+        original: (N, D') the vectors before they were aligned; None where they are the same.
 
     Returns:
         The figures of reports/report.json: those of `quality.reconstruction`; `warnings`: what readers of the Semantic
         IDs lose; `interactions` in all, or None; and `before` and `after`, each with `quality.collisions`,
-        `recall_at_10`, `recall_at_10_random` and `levels`. Then the nearest items by which they were taken.
+        `recall_at_10`, `recall_at_10_original`, `recall_at_10_random` and `levels`. Recall and purity are taken against
+        the nearest items by the vectors that were quantized, those that end in `_original` against the nearest by the
+        vectors before they were aligned. Then the nearest items by the quantized vectors.
 
     Raises:
         InputError: not one vector, one row of codes and one Semantic ID for each item.
@@ -47,12 +52,13 @@ def measure(
             "each for every item; run dvc repro"
         )
     near = neighbours.search(vectors)
+    spaces = {"": near, "_original": near if original is None else neighbours.search(original)}
     after = sids.codes[:, : codes.shape[1]]  # a level that a strategy adds decodes to nothing
-    recall = quality.recall(quantizer.decode, near, codes)
-    recall_after = recall if np.array_equal(codes, after) else quality.recall(quantizer.decode, near, after)
+    recall = _recall(quantizer, spaces, codes)
+    recall_after = recall if np.array_equal(codes, after) else _recall(quantizer, spaces, after)
     states = {
-        "before": _state(codes, quantizer.code_sizes, vectors, near, interactions, recall),
-        "after": _state(sids.codes, sids.code_sizes, vectors, near, interactions, recall_after),
+        "before": _state(codes, quantizer.code_sizes, vectors, spaces, interactions, recall),
+        "after": _state(sids.codes, sids.code_sizes, vectors, spaces, interactions, recall_after),
     }
     uneven = bool((sids.codes[:, -1] == NO_TOKEN).any())
     figures = {
@@ -64,21 +70,32 @@ def measure(
     return figures, near
 
 
+def _recall(quantizer: Quantizer, spaces: Mapping[str, Neighbours], codes: Codes) -> dict[str, float]:
+    """recall@10 in each space, named by what its figures end in."""
+    found = {"": quality.recall(quantizer.decode, spaces[""], codes)}
+    same = spaces["_original"] is spaces[""]
+    found["_original"] = found[""] if same else quality.recall(quantizer.decode, spaces["_original"], codes)
+    return {f"recall_at_10{end}": value for end, value in found.items()}
+
+
 def _state(
     codes: Codes,
     code_sizes: Sequence[int],
     vectors: Vectors,
-    near: Neighbours,
+    spaces: Mapping[str, Neighbours],
     interactions: NDArray[np.int64] | None,
-    recall: float,
+    recall: Mapping[str, float],
 ) -> dict[str, Any]:
     """The figures of the codes at one time."""
     prefixes = metrics.prefix_ids(codes)
+    levels = quality.levels(codes, code_sizes, prefixes, spaces[""])
+    for level, ids in zip(levels.values(), prefixes, strict=True):
+        level["purity_original"] = round6(neighbours.purity(spaces["_original"], ids))
     return {
         **quality.collisions(prefixes[-1], vectors, interactions),
-        "recall_at_10": recall,
-        "recall_at_10_random": quality.recall_random(near, len(codes)),
-        "levels": quality.levels(codes, code_sizes, prefixes, near),
+        **recall,
+        "recall_at_10_random": quality.recall_random(spaces[""], len(codes)),
+        "levels": levels,
     }
 
 

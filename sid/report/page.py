@@ -60,8 +60,9 @@ def page(
         sids: the Semantic IDs after dedupe.
         raw_codes: (N, L) the codes before it.
         items: the prepared items, one row per Semantic ID, for titles.
-        near: nearest items in the input space; its queries are those that the page can find.
-        reports: the contents of reports/<name>.json for `prepare`, `index`, `dedupe`, `evaluate`, `report` and `train`.
+        near: nearest items by the vectors that were quantized; its queries are those that the page can find.
+        reports: the contents of reports/<name>.json for `prepare`, `align`, `index`, `dedupe`, `evaluate`, `report` and
+            `train`.
             Every figure on the page is one of theirs and names its path in `data-figure`.
         curve: reports/train.csv.
     """
@@ -111,6 +112,8 @@ def page(
         all_queries=neighbours.ALL_QUERIES,
         some_queries=neighbours.SOME_QUERIES,
         report=reports["report"],
+        align=reports["align"],
+        align_details=[key for key, value in reports["align"]["details"].items() if not isinstance(value, list | dict)],
         dedupe=reports["dedupe"],
         index=reports["index"],
         evaluation=reports["evaluate"],

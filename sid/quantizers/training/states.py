@@ -60,10 +60,12 @@ class Checkpoints:
     Args:
         folder: of this training alone (see `key`), in a folder of all; made when first written to.
         limit: states kept, the newest ones.
+        unit: what `write` counts.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, unit: str = "epoch") -> None:
         self.folder = folder
+        self.unit = unit
         self._limit = limit
         self._due = 0.0  # the first state is written at once, and tells what the next will cost
         self._warned = False
@@ -128,7 +130,7 @@ _OWN: dict[Path, Checkpoints] = {}  # this process's training by the folder of a
 def left_at(folder: Path) -> str | None:
     """Where this process's training would go on that keeps its states below `folder`; None where it has none."""
     epoch = _OWN[folder].epoch() if folder in _OWN else None
-    return None if epoch is None else f"after epoch {epoch}"
+    return None if epoch is None else f"after {_OWN[folder].unit} {epoch}"
 
 
 def clear(folder: Path) -> None:

@@ -1,0 +1,178 @@
+"""What every method of alignment takes and returns, and the aligner that is left for new items.
+
+An aligner is arrays and plain text in one .npz, read without pickle and without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sid.align.directions import Directions
+from sid.align.graph import Graph
+from sid.arrays import Vectors, chunks
+from sid.errors import InputError
+from sid.files import NPY_ERRORS
+from sid.interactions import Split
+from sid.params import Align, Section
+
+FORMAT = 1
+
+USUAL_EVIDENCE = 8.0
+"""How many neighbours an item's text is worth where the data can't tell; found so on a real catalogue."""
+
+Make = Callable[[int], Vectors]
+"""dim -> a writable (N, dim) float32 array that becomes the aligned vectors, such as a memory map of a file."""
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """Takes the vectors of items into the space of the aligned ones, by text alone: for items that nobody used yet.
+
+    A vector's direction u, seen from `centre`, goes through what the method learnt: u + u @ shift, or that and
+    gelu(u @ hidden + bias) @ out; it keeps its distance from the centre. Where there is `beside`, `scales[0]` times
+    the result and `scales[1]` times u @ beside stand in one row.
+
+    Attributes:
+        method: the name of the method that made it, as in `align.method`.
+        arrays: those of `centre` (D,), `shift` (D, D), `hidden` (D, H), `bias` (H,), `out` (H, D), `beside` (D, B)
+            and `scales` (2,) float32 that it has; none at all for `none`, which changes nothing.
+    """
+
+    method: str
+    arrays: Mapping[str, NDArray[np.float32]]
+
+    def apply(self, vectors: Vectors) -> Vectors:
+        """(n, D) float32 -> (n, D or D + B) float32; a row's result never depends on the others.
+
+        Raises:
+            InputError: vectors of another dimension.
+        """
+        if not self.arrays:
+            return vectors
+        centre = self.arrays["centre"]
+        if vectors.ndim != 2 or vectors.shape[1] != len(centre):
+            raise InputError(f"vectors have shape {vectors.shape}: must be (n, {len(centre)}), as the aligner's")
+        parts = [self._part(vectors[rows], centre) for rows in chunks(len(vectors), 16 * max(1, vectors.shape[1]))]
+        return np.concatenate(parts) if parts else self._part(vectors, centre)
+
+    def _part(self, vectors: Vectors, centre: NDArray[np.float32]) -> Vectors:
+        found = Directions.of(vectors, centre)
+        return self.from_directions(found, vectors)
+
+    def from_directions(self, found: Directions, vectors: Vectors) -> Vectors:
+        """As `apply`, for vectors (n, D) whose directions are known."""
+        units = found.units
+        moved = units
+        if "shift" in self.arrays:
+            moved = units + units @ self.arrays["shift"]
+        if "hidden" in self.arrays:
+            moved = moved + gelu(units @ self.arrays["hidden"] + self.arrays["bias"]) @ self.arrays["out"]
+        text = vectors if moved is units else found.placed(moved)
+        if "beside" not in self.arrays:
+            return text
+        scales = self.arrays["scales"]
+        return np.concatenate([(text - found.centre) * scales[0], units @ self.arrays["beside"] * scales[1]], axis=1)
+
+    def save(self, path: str | Path) -> None:
+        """Write it as .npz."""
+        with Path(path).open("wb") as file:  # not by name, else NumPy adds .npz to a name without it
+            np.savez(file, format=np.int64(FORMAT), method=np.str_(self.method), **self.arrays)  # type: ignore[arg-type]
+
+
+def gelu(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The tanh form of GELU, as `torch.nn.functional.gelu(approximate='tanh')`."""
+    return np.asarray(0.5 * values * (1 + np.tanh(0.7978845608 * (values + 0.044715 * values**3))), np.float32)
+
+
+def load(path: str | Path) -> Aligner:
+    """Read what `Aligner.save` wrote.
+
+    Raises:
+        InputError: missing or broken file, or no aligner.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (*NPY_ERRORS, BadZipFile, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: can't be read as an aligner, run the align stage ({error})") from None
+    if int(found.pop("format", np.int64(0))) != FORMAT:
+        raise InputError(f"{path}: holds no aligner of format {FORMAT}, run the align stage")
+    method = str(found.pop("method", ""))
+    if bad := [name for name, array in found.items() if array.dtype != np.float32 or not np.isfinite(array).all()]:
+        raise InputError(f"{path}: {', '.join(bad)} must be finite float32")
+    return Aligner(method, found)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Item vectors of a user's own model of what people do.
+
+    Attributes:
+        vectors: (M, B) float32, finite.
+        rows: (M,) the items' row numbers, ascending.
+    """
+
+    vectors: Vectors
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a method may look at: vectors and the train split, nothing that is held out.
+
+    Attributes:
+        vectors: (N, D) float32, finite; may be a memory map, read in chunks.
+        split: the train split of their interactions.
+        wanted: the keys of the section `align` that methods share.
+        config: the method's own section.
+        checkpoints: a folder for the states of unfinished trainings, or None.
+        behaviour: a user's own vectors of what people do, or None.
+    """
+
+    vectors: Vectors
+    split: Split
+    wanted: Align
+    config: Section
+    checkpoints: Path | None = None
+    behaviour: Behaviour | None = None
+
+    @property
+    def seed(self) -> int:
+        """Of everything that is drawn."""
+        return self.wanted.seed
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph of the whole train split."""
+        return self.graph_without(None)
+
+    def graph_without(self, places: NDArray[np.int64] | None) -> Graph:
+        """The graph of the train split without the pairs that end at some places in it (see `Graph.of`)."""
+        return Graph.of(self.split, len(self.vectors), self.wanted.window, self.wanted.decay, places)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """What a method returns beside the vectors that it wrote.
+
+    Attributes:
+        aligner: for new items.
+        figures: what it found out and chose, for reports/align.json.
+        warnings: what a user should know, one line each.
+    """
+
+    aligner: Aligner
+    figures: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+UNCHANGED = Aligned(Aligner("none", {}), {})
+"""What a method returns that made nothing."""

@@ -1,0 +1,103 @@
+"""Vectors of what people do, beside those of the text, each weighed so that a stated share of the variance is its own.
+
+The vectors come from a user's own model, or from the graph of the train split: the singular vectors of its weights,
+each divided by the square roots of both degrees (as in spectral clustering: Ng et al., NeurIPS 2001), scaled by the
+square roots of the singular values, each item's brought to length 1 and weighed by its evidence n / (n + 8). Items
+without such a vector get the one that their text foretells, by ridge regression.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, svds
+
+from sid.align.base import UNCHANGED, USUAL_EVIDENCE, Aligned, Aligner, Inputs, Make
+from sid.align.directions import Directions, centre_of, normalised
+from sid.align.graph import Graph
+from sid.align.ridge import Ridge
+from sid.arrays import Vectors, chunks
+from sid.errors import InputError
+from sid.files import round6
+from sid.params import Fuse
+
+Rows = NDArray[np.int64]
+
+
+def align(inputs: Inputs, make: Make) -> Aligned:
+    """Write text and behaviour side by side; nothing where there is neither a file of behaviour nor an edge.
+
+    Args:
+        inputs: `config` is the section `align.fuse`.
+        make: called once with D + B.
+
+    Raises:
+        InputError: fewer items with interactions than `dim` asks for.
+    """
+    config = inputs.config
+    assert isinstance(config, Fuse)
+    warnings: tuple[str, ...] = ()
+    found = Directions.of(inputs.vectors, centre_of(inputs.vectors))
+    if inputs.behaviour is not None:
+        known = inputs.behaviour.rows
+        behaviour = Directions.of(inputs.behaviour.vectors, centre_of(inputs.behaviour.vectors)).units
+    else:
+        graph = inputs.graph
+        if graph.pairs == 0:
+            return UNCHANGED
+        known = np.flatnonzero(graph.degrees > 0)
+        behaviour = factors(graph, known, config.dim, inputs.seed)
+    missing = len(found.units) - len(known)
+    if inputs.behaviour is not None and missing:
+        warnings = (f"{missing:,} items have no vector in align.behaviour and get one by their text",)
+    ridge = Ridge(found.units.shape[1], behaviour.shape[1])
+    for part in chunks(len(known), 16 * found.units.shape[1]):
+        ridge.add(found.units[known[part]], behaviour[part], known[part])
+    beside, explained = ridge.fit()
+    scales = _scales(found, behaviour, config.share)
+    aligner = Aligner("fuse", {"centre": found.centre, "beside": beside, "scales": scales})
+    out = make(found.units.shape[1] + behaviour.shape[1])
+    for part in chunks(len(out), 24 * out.shape[1]):
+        out[part] = aligner.apply(inputs.vectors[part])
+    for part in chunks(len(known), 8 * out.shape[1]):
+        out[known[part], found.units.shape[1] :] = behaviour[part] * scales[1]
+    figures = {
+        "behaviour_dim": int(behaviour.shape[1]),
+        "behaviour_items": len(known),
+        "cold_explained": round6(explained),
+    }
+    return Aligned(aligner, figures, warnings)
+
+
+def factors(graph: Graph, known: Rows, dim: int, seed: int) -> Vectors:
+    """(n, dim) float32, what the graph says of the n items that have neighbours.
+
+    Raises:
+        InputError: n isn't above `dim`.
+    """
+    if len(known) <= dim:
+        raise InputError(
+            f"params.yaml: align.fuse.dim is {dim}: must be below {len(known)}, the number of items with neighbours"
+        )
+    scale = 1 / np.sqrt(graph.degrees[known])
+    after, before = (half[known][:, known] for half in (graph.after, graph.before))
+
+    def product(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled = np.asarray(scale * values.ravel(), np.float64)
+        return np.asarray(scale * (after @ scaled + before @ scaled))
+
+    shape = (len(known), len(known))
+    whole = LinearOperator(shape, matvec=product, rmatvec=product, dtype=np.float64)
+    start = np.random.default_rng(seed).random(len(known))
+    left, values, _ = svds(whole, k=dim, v0=start, random_state=seed)
+    left = left * np.sign(left[np.abs(left).argmax(axis=0), np.arange(dim)])  # else the sign is any
+    units = normalised((left * np.sqrt(values)).astype(np.float32))
+    evidence = graph.degrees[known] / (graph.degrees[known] + USUAL_EVIDENCE)
+    return np.asarray(units * evidence[:, None], np.float32)
+
+
+def _scales(found: Directions, behaviour: Vectors, share: float) -> NDArray[np.float32]:
+    """(2,) what text and behaviour are multiplied by, so that `share` of the variance comes from the second."""
+    text = float(np.median(found.lengths)) ** 2  # the median is no outlier's
+    other = float(behaviour.var(axis=0, dtype=np.float64).sum())
+    return np.array([(1 - share) ** 0.5, (share * text / other) ** 0.5 if other > 0 else 0.0], np.float32)
