@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,27 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, check_codes
-from sid.dedupe.costs import Costs, QuantizerCosts, last_level, parents, slices
+from sid.arrays import Codes, check_codes
+from sid.dedupe.costs import After, Costs, last_level, parents, slices
 from sid.dedupe.groups import Groups, RowNumbers, in_groups_above
 from sid.dedupe.matching import Integers, match
+from sid.dedupe.work import Work
+from sid.errors import InputError
+from sid.ids import sid_text
+from sid.measure.metrics import prefix_ids
 from sid.params import Dedupe, check_capacity
-from sid.quantizers.base import Quantizer
 
 Flags = NDArray[np.bool_]
 
 _MATCH = 1 << 26  # costs of one matching, 512 MiB
+_NAMED = 3  # prefixes in a message
 _CANDIDATES = 16  # prefixes an item remembers while prefixes spill
 
 
-def resolve(codes: Codes, quantizer: Quantizer, vectors: Vectors, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
-    """The strategy as `strategies.STRATEGIES` has it: `reassign` of codes (N, L), at the quantizer's costs."""
-    costs = QuantizerCosts(quantizer, vectors)
-    return reassign(codes, costs, max_items_per_sid=wanted.max_items_per_sid, move=wanted.move), costs.code_sizes
+def resolve(work: Work, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
+    """The strategy as `strategies.STRATEGIES` has it: `reassign` of codes (n, L), at the quantizer's costs."""
+    after = reassign(
+        work.codes,
+        work.costs,
+        max_items_per_sid=wanted.max_items_per_sid,
+        move=wanted.move,
+        taken=work.raw_taken,
+        popularity=work.popularity,
+    )
+    return after, work.costs.code_sizes
 
 
 def reassign(
-    codes: Codes, costs: Costs, *, max_items_per_sid: int = 1, move: Literal["colliding", "any"] = "colliding"
+    codes: Codes,
+    costs: Costs,
+    *,
+    max_items_per_sid: int = 1,
+    move: Literal["colliding", "any"] = "colliding",
+    taken: Codes | None = None,
+    popularity: Integers | None = None,
 ) -> Codes:
     """Move items to free codes so that no Semantic ID has more than `max_items_per_sid` items.
 
@@ -46,6 +63,9 @@ def reassign(
         max_items_per_sid: items that may share a Semantic ID, at least 1; a collision is a group of more.
         move: `colliding`: only items of a collision may move; `any`: all items of a prefix with a collision may,
             which costs a little less and moves more items.
+        taken: (t, L) codes that others hold and keep, whatever collides.
+        popularity: (N,) interactions with each item: of each group of equal codes the most popular items keep them,
+            as far as they aren't taken. None: no item has a right to stay, the least total cost decides.
 
     Returns:
         (N, L) int32 new codes; equal rows are separated like any others. Memory grows with N by a few numbers a row
@@ -53,20 +73,69 @@ def reassign(
         least cost that the parts before it leave.
 
     Raises:
-        InputError: N is larger than the number of different codes times `max_items_per_sid`.
+        InputError: N is larger than the number of different codes times `max_items_per_sid`, less what is taken.
     """
     sizes = costs.code_sizes
-    codes = check_codes(codes, sizes, "codes").copy()
-    check_capacity(len(codes), sizes, max_items_per_sid)
-    colliding = in_groups_above(codes, max_items_per_sid)
+    codes = check_codes(codes, sizes, "codes")
+    held = _places(check_codes(taken, sizes, "taken codes"), max_items_per_sid) if taken is not None else codes[:0]
+    if len(held):
+        _check_room(codes, held, sizes, max_items_per_sid)
+        costs = After(costs, len(held))
+    else:
+        check_capacity(len(codes), sizes, max_items_per_sid)
+    every = np.concatenate([held, codes])  # a copy, which is changed
+    colliding = in_groups_above(every, max_items_per_sid)
     if not colliding.any():
-        return codes
-    work = _Work(codes, costs)
-    movable = colliding if move == "colliding" else np.ones(len(codes), bool)
+        return every[len(held) :]
+    movable = colliding.copy() if move == "colliding" else np.ones(len(every), bool)
+    movable[: len(held)] = False
+    if popularity is not None:
+        keepers = len(held) + _keepers(codes, held, max_items_per_sid, popularity)
+        movable[keepers[colliding[keepers]]] = False
+    work = _Work(every, costs)
     for level in range(len(sizes) - 1):
         _spill(work, movable, level, math.prod(sizes[level + 1 :]) * max_items_per_sid)
     _match_last_level(work, movable, max_items_per_sid)
-    return codes
+    return every[len(held) :]
+
+
+def _places(taken: Codes, limit: int) -> Codes:
+    """Taken codes, each as often as it takes places: no more than `limit` times."""
+    if not len(taken):
+        return taken
+    groups = Groups.of_equal(taken)
+    return taken if groups.sizes.max() <= limit else taken[groups.places() < limit]
+
+
+def _check_room(codes: Codes, held: Codes, sizes: Sequence[int], limit: int) -> None:
+    """Raise InputError where the places that are left don't suffice, naming the prefixes that most want them."""
+    places = math.prod(sizes) * limit
+    if len(codes) <= places - len(held):
+        return
+    prefixes = Groups.of(parents(codes, codes.shape[1] - 1))
+    fullest = (-prefixes.sizes).argsort(kind="stable")[:_NAMED]
+    inside = [codes[prefixes.rows[prefixes.starts[group]], :-1] for group in fullest.tolist()]
+    left = [sizes[-1] * limit - int((held[:, :-1] == prefix).all(axis=1).sum()) for prefix in inside]
+    named = "; ".join(
+        f"{sid_text(prefix.tolist()) or 'all'} {prefixes.sizes[group]} items, {free} free places"
+        for group, prefix, free in zip(fullest.tolist(), inside, left, strict=True)
+    )
+    raise InputError(
+        f"dedupe.strategy reassign: {len(codes)} new items, but {places - len(held)} free places of {places} "
+        f"({len(held)} are taken by published or reserved Semantic IDs); most wanted: {named}; free the places of "
+        "retired items (release.retired), let items share (dedupe.max_items_per_sid), or refresh with more or larger "
+        "levels (release.mode)"
+    )
+
+
+def _keepers(codes: Codes, held: Codes, limit: int, popularity: Integers) -> RowNumbers:
+    """The rows that keep their codes: of each group the most popular, as many as there is room for beside `held`."""
+    keys = prefix_ids(np.concatenate([held, codes]))[-1]
+    ours = keys[len(held) :]
+    room = limit - np.bincount(keys[: len(held)], minlength=int(keys.max()) + 1)
+    order = np.argsort(-popularity, kind="stable")
+    keeps: RowNumbers = order[Groups.of(ours[order]).places() < room[ours[order]]]
+    return keeps
 
 
 @dataclass(frozen=True)
