@@ -66,6 +66,7 @@ def measure(strategy: str, rows: int, equal: int, limit: int) -> dict[str, Any]:
         strategy=strategy,  # type: ignore[arg-type]
         move="colliding",
         max_items_per_sid=limit,
+        keep="nearest",
         sk_epsilon=0.003,
         sk_iters=50,
         max_suffix=256,

@@ -1,5 +1,7 @@
 """Load embeddings and item metadata, clean and align them, and write both as the prepared artifacts."""
 
+import polars as pl
+
 from sid import params
 from sid.catalogue import cleaning as items
 from sid.catalogue.cleaning import Cleaning
@@ -10,13 +12,15 @@ from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """params.yaml's catalogue -> vectors, items, report, metrics."""
+    """params.yaml's catalogue -> vectors, items, ids, report, metrics."""
     wanted = stage.params.prepare
     source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column)
     metadata_path = params.given(wanted.items)
     metadata = None if metadata_path is None else read_metadata(metadata_path, wanted.item_id_column)
     cleaning = Cleaning(wanted.invalid_rows, wanted.normalize)
-    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), stage.output("items"))
+    prepared = stage.output("items")
+    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), prepared)
+    pl.read_parquet(prepared, columns=["item_id"]).write_parquet(stage.output("ids"))  # what needs no titles reads these
     write_json(stage.output("report"), figures)
     write_json(stage.output("metrics"), {"items": figures["items"]})
     return (
@@ -26,4 +30,4 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    run("prepare", main, inputs=(), outputs=("vectors", "items", "report", "metrics"))
+    run("prepare", main, inputs=(), outputs=("vectors", "items", "ids", "report", "metrics"))

@@ -31,6 +31,7 @@ RANKS: list[list[str]] = [
     ["sid.clustering"],
     ["sid.quantizers"],
     ["sid.dedupe"],
+    ["sid.releases"],
     ["sid.decoding"],
     ["sid.export"],
     ["sid.report"],

@@ -6,7 +6,6 @@ A new strategy is a module with a `resolve`, a line in STRATEGIES and its name i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +14,7 @@ from numpy.typing import NDArray
 from sid.arrays import NO_TOKEN, Codes, Vectors, check_codes
 from sid.dedupe import append, append_colliding, none, reassign, sinkhorn
 from sid.dedupe.costs import QuantizerCosts
-from sid.dedupe.groups import RowNumbers
-from sid.dedupe.work import Work
+from sid.dedupe.work import Published, Work
 from sid.errors import InputError
 from sid.params import Dedupe
 from sid.quantizers.base import Quantizer
@@ -43,26 +41,6 @@ STRATEGIES: dict[str, Strategy] = {
 
 ADDED_LEVELS = {"append": (1,), "append_colliding": (0, 1)}
 """By strategy, how many levels more than the quantizer's its Semantic IDs may have; 0 for the others."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """Semantic IDs that never move.
-
-    Attributes:
-        rows: (m,) the row numbers of the items that have one, ascending.
-        codes: (m, L or L + 1) theirs.
-        reserved: (r, L or L + 1) those that no item here has, and none may get.
-        code_sizes: of each of their levels.
-        order: (N - m,) the other row numbers, in the order in which they are settled: by a rule that doesn't depend on
-            the order of rows.
-    """
-
-    rows: RowNumbers
-    codes: Codes
-    reserved: Codes
-    code_sizes: tuple[int, ...]
-    order: RowNumbers
 
 
 def resolve(
@@ -99,7 +77,8 @@ def resolve(
     strategy = STRATEGIES[wanted.strategy]
     if published is None:
         return strategy(Work(codes, QuantizerCosts(quantizer, vectors), codes[:0], popularity), wanted)
-    check_levels(wanted.strategy, codes.shape[1], published.codes.shape[1])
+    if len(published.codes) or len(published.reserved):
+        check_levels(wanted.strategy, codes.shape[1], published.codes.shape[1])
     rows = published.order
     taken = np.concatenate([published.codes, published.reserved])
     found, sizes = codes[:0], published.code_sizes
@@ -113,13 +92,17 @@ def resolve(
     return after, sizes
 
 
+def can_go_on(strategy: str, levels: int, published: int) -> bool:
+    """Whether Semantic IDs of so many levels can be a strategy's, for a quantizer of `levels` levels."""
+    return published - levels in ADDED_LEVELS.get(strategy, (0,))
+
+
 def check_levels(strategy: str, levels: int, published: int) -> None:
-    """Raise InputError where a strategy can't go on with Semantic IDs of so many levels."""
-    possible = [levels + more for more in ADDED_LEVELS.get(strategy, (0,))]
-    if published not in possible:
+    """Raise InputError unless a strategy `can_go_on`."""
+    if not can_go_on(strategy, levels, published):
         raise InputError(
-            f"params.yaml: dedupe.strategy is {strategy!r}, whose Semantic IDs have {' or '.join(map(str, possible))} "
-            f"levels: must be the strategy of the published ones, which have {published}"
+            f"params.yaml: dedupe.strategy is {strategy!r}: must be the strategy of the published Semantic IDs, which "
+            f"have {published} levels where the quantizer has {levels}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What every strategy is given: items to settle, and the Semantic IDs that are no longer to be had."""
+"""What strategies are given: items to settle, and the Semantic IDs that are no longer to be had."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sid.arrays import Codes
 from sid.dedupe.costs import Costs
+from sid.dedupe.groups import RowNumbers
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,23 @@ class Work:
     def raw_taken(self) -> Codes:
         """(t, L) the taken Semantic IDs without the level that a strategy added."""
         return self.taken[:, : self.codes.shape[1]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """Semantic IDs that never move.
+
+    Attributes:
+        rows: (m,) the row numbers of the items that have one, ascending.
+        codes: (m, L or L + 1) theirs.
+        reserved: (r, L or L + 1) those that no item here has, and none may get.
+        code_sizes: of each of their levels.
+        order: (N - m,) the other row numbers, in the order in which they are settled: by a rule that doesn't depend on
+            the order of rows.
+    """
+
+    rows: RowNumbers
+    codes: Codes
+    reserved: Codes
+    code_sizes: tuple[int, ...]
+    order: RowNumbers

@@ -1,0 +1,74 @@
+"""A catalogue beside the release that it goes on from: what its published items hold, and what the others may have."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sid.arrays import Codes
+from sid.dedupe.strategies import can_go_on
+from sid.dedupe.work import Published
+from sid.measure.churn import padded
+from sid.params import Params
+from sid.releases.folder import Release
+from sid.releases.use import published
+
+
+def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, Published] | None:
+    """The release that an index goes on from, and what dedupe needs to know of it; None for an index that begins anew.
+
+    Args:
+        wanted: with `release.mode` append, published items hold their Semantic IDs; those of items that aren't in the
+            catalogue are reserved for them (`release.retired: keep`) or to be had (`free`). With refresh, an item holds
+            its Semantic ID where it still has the raw codes that it had.
+        item_ids: (N,) the catalogue's ids as text, all different.
+        codes: (N, L) its raw codes.
+
+    Raises:
+        InputError: a release that is damaged, or that params.yaml contradicts.
+    """
+    release = published(wanted, "append")
+    if release is not None:
+        found = release.find(item_ids)
+        gone = release.left_out(found) if wanted.release.retired == "keep" else np.zeros(0, np.int64)
+        return release, _published(release, item_ids, found, gone)
+    release = published(wanted, "refresh")
+    if release is None:
+        return None
+    found = release.find(item_ids)
+    if can_go_on(wanted.dedupe.strategy, codes.shape[1], release.codes.shape[1]) and release.levels == codes.shape[1]:
+        found = np.where((found >= 0) & (release.raw_codes[found] == codes).all(axis=1), found, -1)
+        return release, _published(release, item_ids, found, np.zeros(0, np.int64))
+    nothing = np.zeros((0, codes.shape[1]), np.int32)
+    order = settling_order(item_ids, np.ones(len(item_ids), bool))
+    return release, Published(np.zeros(0, np.int64), nothing, nothing, (), order)
+
+
+def _published(
+    release: Release, item_ids: pl.Series, found: NDArray[np.int64], reserved: NDArray[np.int64]
+) -> Published:
+    rows = np.flatnonzero(found >= 0)
+    return Published(
+        rows,
+        release.codes[found[rows]],
+        release.codes[reserved],
+        release.code_sizes,
+        settling_order(item_ids, found < 0),
+    )
+
+
+def settling_order(item_ids: pl.Series, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The numbers of the wanted rows by their ids: shorter ids first, then as text, so that 9 comes before 10."""
+    frame = pl.DataFrame({"item_id": item_ids}).with_row_index("row").filter(wanted)
+    ordered = frame.sort(pl.col("item_id").str.len_bytes(), "item_id")
+    return ordered["row"].cast(pl.Int64).to_numpy()
+
+
+def origins(release: Release, item_ids: pl.Series, codes: Codes) -> pl.Series:
+    """(N,) the release since which each item has its Semantic ID; null for one that is new."""
+    found = release.find(item_ids)
+    width = max(codes.shape[1], release.codes.shape[1])
+    same = (padded(release.codes, width)[found] == padded(codes, width)).all(axis=1)
+    rows = pl.Series(found).set(pl.Series((found < 0) | ~same), None)
+    return release.origins.gather(rows).alias("release")
