@@ -137,7 +137,11 @@ class SemanticIds:
         rows = self.origins.is_null().arg_true()
         which = rows.to_numpy()
         return SemanticIds(
-            self.item_ids.gather(rows), self.codes[which], self.code_sizes, self.origins.gather(rows), self.published_sizes
+            self.item_ids.gather(rows),
+            self.codes[which],
+            self.code_sizes,
+            self.origins.gather(rows),
+            self.published_sizes,
         )
 
     @classmethod

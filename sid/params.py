@@ -215,15 +215,15 @@ def load(
     if not isinstance(published, str) or not published:
         problems.append(f"{PUBLISHED} is {_show(published)}: must be the folder of a release, or {NOT_GIVEN}")
     top: dict[str, type[Section]] = {
-        "release": Continue,
         "prepare": Prepare,
         "interactions": Interactions,
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,
         "export": Export,
+        "release": Continue,
     }
-    problems += _unknown("", raw, [PUBLISHED, *top])
+    problems += _unknown("", raw, [*top, PUBLISHED])
     parts: dict[str, Section | None] = {}
     configs: dict[str, MethodConfig] = {}
     for name, kind in top.items():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sid.arrays import check_codes, load_codes, load_vectors
-from sid.catalogue.metadata import load_items
+from sid.catalogue.item_ids import load_ids
 from sid.dedupe.figures import figures
 from sid.dedupe.strategies import resolve
 from sid.files import write_json
@@ -16,7 +16,7 @@ from stages.run import Stage, run
 def main(stage: Stage) -> str:
     """Vectors, ids, counts to keep by, quantizer, codes, and the release of params.yaml -> sids, report, metrics."""
     wanted = stage.params.dedupe
-    vectors, item_ids = load_vectors(stage.input("vectors")), load_items(stage.input("ids"))["item_id"]
+    vectors, item_ids = load_vectors(stage.input("vectors")), load_ids(stage.input("ids"))
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     by = np.load(stage.input("keep") / f"{wanted.keep}.npy", allow_pickle=False)
@@ -34,7 +34,8 @@ def main(stage: Stage) -> str:
     moved = f"{report['moved']:,} items moved, collision rate {report['collision_rate']:.1%}"
     if release is None:
         return f"{wanted.strategy}: {moved}"
-    return f"{wanted.strategy}: {report['published']:,} items as in {release.name}, {report['settled']:,} settled; {moved}"
+    held = f"{report['published']:,} items as in {release.name}, {report['settled']:,} settled"
+    return f"{wanted.strategy}: {held}; {moved}"
 
 
 if __name__ == "__main__":

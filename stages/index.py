@@ -3,7 +3,7 @@
 import numpy as np
 
 from sid.arrays import load_vectors
-from sid.catalogue.metadata import load_items
+from sid.catalogue.item_ids import load_ids
 from sid.files import round6, write_json
 from sid.measure import metrics
 from sid.quantizers import loading
@@ -25,7 +25,7 @@ def main(stage: Stage) -> str:
         if assignment == "balanced":
             figures["slack"] = slack_of(quantizer, wanted)
     else:
-        codes, figures["new"] = encode_beside(release, quantizer, vectors, load_items(stage.input("ids"))["item_id"])
+        codes, figures["new"] = encode_beside(release, quantizer, vectors, load_ids(stage.input("ids")))
         assignment = "nearest"
     with stage.output("codes").open("wb") as file:
         np.save(file, codes)

@@ -20,7 +20,7 @@ def main(stage: Stage) -> str:
     cleaning = Cleaning(wanted.invalid_rows, wanted.normalize)
     prepared = stage.output("items")
     figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), prepared)
-    pl.read_parquet(prepared, columns=["item_id"]).write_parquet(stage.output("ids"))  # what needs no titles reads these
+    pl.read_parquet(prepared, columns=["item_id"]).write_parquet(stage.output("ids"))  # for what needs no titles
     write_json(stage.output("report"), figures)
     write_json(stage.output("metrics"), {"items": figures["items"]})
     return (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sid import params
 from sid.arrays import Vectors, load_vectors
-from sid.catalogue.metadata import load_items
+from sid.catalogue.item_ids import load_ids
 from sid.files import digest, read_json, write_csv, write_json
 from sid.quantizers import methods
 from sid.releases import folder
@@ -47,7 +47,7 @@ def fit(stage: Stage, vectors: Vectors) -> str:
     fitted = methods.fit(vectors, stage.params, checkpoints, start)
     quantizer, method, sizes = fitted.quantizer, fitted.quantizer.method, fitted.quantizer.code_sizes
     if earlier is not None:
-        quantizer, figures["renaming"] = rename(quantizer, vectors, load_items(stage.input("ids"))["item_id"], earlier)
+        quantizer, figures["renaming"] = rename(quantizer, vectors, load_ids(stage.input("ids")), earlier)
     quantizer.save(stage.output("quantizer"))
     facts = {"method": method, "items": len(vectors), "dim": quantizer.dim, "num_emb_list": list(sizes)}
     write_json(stage.output("report"), {**facts, **figures, **fitted.figures})

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from sid.arrays import Vectors
 from sid.catalogue.duplicates import first_equal, row_hashes
 from sid.catalogue.embeddings import Chunk, EmbeddingSource
-from sid.catalogue.metadata import FIELDS, refuse_duplicates
+from sid.catalogue.item_ids import refuse_duplicates
+from sid.catalogue.metadata import FIELDS
 from sid.errors import InputError, listed
 from sid.files import round6
 

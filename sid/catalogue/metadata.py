@@ -10,8 +10,9 @@ from typing import Any
 
 import polars as pl
 
+from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.text_files import json_lines
-from sid.errors import InputError, listed
+from sid.errors import InputError
 
 FIELDS = ("title", "description", "brand", "categories")
 """The columns that are always there, in the order in which item.json lists them; empty where nothing is known."""
@@ -54,16 +55,6 @@ def load_items(path: str | Path) -> pl.DataFrame:
         return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"{path}: can't be read, run the prepare stage ({error})") from None
-
-
-def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
-    """Raise InputError with the count and the first five ids if any id stands more than once."""
-    repeated = item_ids.filter(item_ids.is_duplicated())
-    if len(repeated):
-        distinct = repeated.unique(maintain_order=True)
-        raise InputError(
-            f"{where}: {len(distinct)} item ids stand more than once, ids must be unique: {listed(distinct)}"
-        )
 
 
 def _read_json(path: Path, item_id_column: str) -> pl.DataFrame:

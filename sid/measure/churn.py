@@ -25,7 +25,8 @@ def kept_levels(before: Codes, after: Codes) -> NDArray[np.int64]:
     """
     levels = max(before.shape[1], after.shape[1])
     same = padded(before, levels) == padded(after, levels)
-    return np.cumprod(same, axis=1).sum(axis=1)
+    kept: NDArray[np.int64] = np.cumprod(same, axis=1).sum(axis=1)
+    return kept
 
 
 def padded(codes: Codes, levels: int) -> Codes:

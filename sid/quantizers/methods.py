@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,8 +78,8 @@ def fit(
         return METHODS[quant.method].fit(vectors, quant, config, checkpoints)
     if (warm_start.method, warm_start.code_sizes) != (quant.method, quant.num_emb_list):
         raise InputError(
-            f"the warm start is {warm_start.method} with {list(warm_start.code_sizes)} codes: must be {quant.method} with "
-            f"{list(quant.num_emb_list)}, or write release.warm_start: false"
+            f"the warm start is {warm_start.method} with {list(warm_start.code_sizes)} codes: must be {quant.method} "
+            f"with {list(quant.num_emb_list)}, or write release.warm_start: false"
         )
     return METHODS[quant.method].fit(vectors, quant, config, checkpoints, warm_start=warm_start)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sid.arrays import NO_TOKEN, Codes, check_codes
-from sid.catalogue.metadata import refuse_duplicates
+from sid.catalogue.item_ids import refuse_duplicates
 from sid.errors import InputError
 from sid.files import digest
 
@@ -107,10 +107,10 @@ def open_release(folder: str | Path) -> Release:
     for name, fact in manifest["files"].items():
         path = folder / name
         if not path.is_file():
-            raise InputError(f"{path}: no such file, the release is damaged: get it again with dvc checkout or dvc pull")
+            raise InputError(f"{path}: no such file, the release is damaged: get it again by dvc checkout or dvc pull")
         if path.stat().st_size != fact["bytes"] or digest(path) != fact["sha256"]:
             raise InputError(
-                f"{path}: isn't what was published, its SHA-256 is another than {MANIFEST} says: get it again with "
+                f"{path}: isn't what was published, its SHA-256 is another than {MANIFEST} says: get it again by "
                 "dvc checkout or dvc pull"
             )
     sizes, levels = tuple(manifest["code_sizes"]), int(manifest["levels"])
@@ -118,12 +118,19 @@ def open_release(folder: str | Path) -> Release:
     for name, table, key in zip((SIDS, RETIRED), tables, ("items", "retired"), strict=True):
         if len(table[0]) != manifest[key]:
             raise InputError(f"{folder / name}: has {len(table[0])} items, {MANIFEST} says {manifest[key]}")
-    item_ids, codes, raw_codes, origins = (
-        pl.concat([one, other]) if isinstance(one, pl.Series) else np.concatenate([one, other])
-        for one, other in zip(*tables, strict=True)
-    )
+    ids, codes, raw_codes, origins = zip(*tables, strict=True)
+    item_ids = pl.concat(ids)
     refuse_duplicates(item_ids, f"{folder / SIDS} and {RETIRED}")
-    return Release(folder, str(manifest["name"]), manifest, item_ids, codes, raw_codes, origins, sizes)
+    return Release(
+        folder,
+        str(manifest["name"]),
+        manifest,
+        item_ids,
+        np.concatenate(codes),
+        np.concatenate(raw_codes),
+        pl.concat(origins),
+        sizes,
+    )
 
 
 def save_table(
@@ -150,8 +157,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise InputError(
-            f"{folder}: no such folder (published in params.yaml must name a release, as python -m stages.publish makes "
-            "it, or data/none)"
+            f"{folder}: no such folder (published in params.yaml must name a release, as python -m stages.publish "
+            "makes it, or data/none)"
         )
     if not path.is_file():
         raise InputError(f"{folder}: holds no {MANIFEST}, so it is no complete release")

@@ -31,8 +31,8 @@ def published(wanted: Params, mode: Literal["append", "refresh"]) -> Release | N
         )
     if wanted.quant.method != release.manifest["method"]:
         problems.append(
-            f"params.yaml: quant.method is {wanted.quant.method}: must be {release.manifest['method']}, as in {folder}, "
-            "with release.mode append"
+            f"params.yaml: quant.method is {wanted.quant.method}: must be {release.manifest['method']}, as in {folder},"
+            " with release.mode append"
         )
     if problems:
         raise InputError(problems)
@@ -52,8 +52,8 @@ def load_quantizer(release: Release, dim: int, device: str) -> Quantizer:
     quantizer = loading.load(path, device)
     if quantizer.dim != dim:
         raise InputError(
-            f"{path}: takes vectors of {quantizer.dim} dimensions, the embeddings have {dim}; a published index goes on "
-            "with vectors of the same model alone"
+            f"{path}: takes vectors of {quantizer.dim} dimensions, the embeddings have {dim}; a published index goes "
+            "on with vectors of the same model alone"
         )
     if quantizer.code_sizes != release.raw_sizes:
         raise InputError(
