@@ -31,9 +31,9 @@ RANKS: list[list[str]] = [
     ["sid.clustering"],
     ["sid.quantizers"],
     ["sid.dedupe"],
-    ["sid.releases"],
     ["sid.decoding"],
     ["sid.export"],
+    ["sid.releases"],
     ["sid.report"],
     ["stages"],
 ]

@@ -29,8 +29,9 @@ def figures(
     Returns:
         `strategy`; `max_items_per_sid`: how many items it lets share a Semantic ID, 1 for all but reassign;
         `items`; `code_sizes`; `moved`: items whose codes changed at a level that they had (a suffix is no move);
-        `moved_share` of all items; `moved_by_level`: at which level first; `collision_rate` after it. With a release, `published`: items that hold their Semantic IDs; `reserved`: Semantic IDs that are kept for items
-        that have left; `settled`: all other items.
+        `moved_share` of all items; `moved_by_level`: at which level first; `collision_rate` after it. With a release,
+        `published`: items that hold their Semantic IDs; `reserved`: Semantic IDs that are kept for items that have
+        left; `settled`: all other items.
     """
     changed = before != after[:, : before.shape[1]]  # (N, L)
     moved = changed.any(axis=1)
