@@ -12,6 +12,8 @@ from sid.report import charts, figures
 from sid.report.page import page
 from stages.run import Stage, run
 
+REPORTS = ("index", "dedupe", "train", "drift", "churn")
+
 
 def main(stage: Stage) -> str:
     """What the stages before it wrote -> report, metrics, page, usage, groups."""
@@ -19,7 +21,7 @@ def main(stage: Stage) -> str:
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
-    reports = {name: read_json(stage.input(name)) for name in ("index", "dedupe", "train")}
+    reports = {name: read_json(stage.input(name)) for name in REPORTS}
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
@@ -42,6 +44,19 @@ if __name__ == "__main__":
     run(
         "report",
         main,
-        inputs=("vectors", "items", "quantizer", "codes", "sids", "counts", "index", "dedupe", "train", "curve"),
+        inputs=(
+            "vectors",
+            "items",
+            "quantizer",
+            "codes",
+            "sids",
+            "counts",
+            "index",
+            "dedupe",
+            "train",
+            "drift",
+            "churn",
+            "curve",
+        ),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -28,21 +30,31 @@ def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, 
     Raises:
         InputError: a release that is damaged, or that params.yaml contradicts.
     """
-    release = published(wanted, "append")
-    if release is not None:
-        found = release.find(item_ids)
-        gone = release.left_out(found) if wanted.release.retired == "keep" else np.zeros(0, np.int64)
-        return release, _published(release, item_ids, found, gone)
-    release = published(wanted, "refresh")
-    if release is None:
-        return None
+    if (release := published(wanted, "append")) is not None:
+        return release, appended(release, item_ids, wanted.release.retired)
+    if (release := published(wanted, "refresh")) is not None:
+        return release, refreshed(release, item_ids, codes, wanted.dedupe.strategy)
+    return None
+
+
+def appended(release: Release, item_ids: pl.Series, retired: Literal["keep", "free"]) -> Published:
+    """Every published item holds its Semantic ID.
+
+    Args:
+        retired: `keep` reserves those of items that aren't in the catalogue; `free` lets others have them.
+    """
     found = release.find(item_ids)
-    if can_go_on(wanted.dedupe.strategy, codes.shape[1], release.codes.shape[1]) and release.levels == codes.shape[1]:
-        found = np.where((found >= 0) & (release.raw_codes[found] == codes).all(axis=1), found, -1)
-        return release, _published(release, item_ids, found, np.zeros(0, np.int64))
-    nothing = np.zeros((0, codes.shape[1]), np.int32)
-    order = settling_order(item_ids, np.ones(len(item_ids), bool))
-    return release, Published(np.zeros(0, np.int64), nothing, nothing, (), order)
+    gone = release.left_out(found) if retired == "keep" else np.zeros(0, np.int64)
+    return _published(release, item_ids, found, gone)
+
+
+def refreshed(release: Release, item_ids: pl.Series, codes: Codes, strategy: str) -> Published:
+    """A published item holds its Semantic ID where its raw codes (N, L) are those that it had; nothing is reserved."""
+    found = np.full(len(item_ids), -1)
+    if release.levels == codes.shape[1] and can_go_on(strategy, release.levels, release.codes.shape[1]):
+        found = release.find(item_ids)
+        found = np.where((release.raw_codes[found] == codes).all(axis=1), found, -1)
+    return _published(release, item_ids, found, np.zeros(0, np.int64))
 
 
 def _published(
