@@ -66,8 +66,8 @@ def fit(
         config: see there.
         checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
             None keeps nothing.
-        warm_start: a ResidualQuantizer, or an RQ-KMeans+, where the codebooks start, which also sets the space that they live in; None
-            loads or fits the one that `config` names.
+        warm_start: a ResidualQuantizer, or an RQ-KMeans+, where the codebooks start, which also sets the space that
+            they live in; None loads or fits the one that `config` names.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `warm_start_mse`, `epochs` trained,

@@ -46,8 +46,8 @@ def page(
         raw_codes: (N, L) the codes before it.
         items: the prepared items, one row per Semantic ID, for titles.
         near: nearest items in the input space; its queries are those that the page can find.
-        reports: the contents of reports/<name>.json for `report`, `dedupe`, `index`, `train`, `drift` and `churn`. Every
-            figure on the page is one of theirs and names its path in `data-figure`.
+        reports: the contents of reports/<name>.json for `report`, `dedupe`, `index`, `train`, `drift` and `churn`.
+            Every figure on the page is one of theirs and names its path in `data-figure`.
         curve: reports/train.csv.
     """
     titles = items["title"].cast(pl.String).fill_null("")
