@@ -16,7 +16,7 @@ from bench.child import child
 from bench.contenders import peak_mib
 from sid.arrays import chunks
 from sid.dedupe.groups import in_groups_above
-from sid.dedupe.strategies import resolve
+from sid.dedupe.resolve import resolve
 from sid.params import Dedupe
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer

@@ -5,7 +5,7 @@ import numpy as np
 from sid.arrays import check_codes, load_codes, load_vectors
 from sid.catalogue.item_ids import load_ids
 from sid.dedupe.figures import figures
-from sid.dedupe.strategies import resolve
+from sid.dedupe.resolve import resolve
 from sid.files import write_json
 from sid.ids import SemanticIds
 from sid.quantizers import loading

@@ -10,6 +10,7 @@ from sid.export.prompts import Prompts
 from sid.files import digest, read_json
 from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
+from sid.releases.beside import check_release
 from stages import pipeline
 
 
@@ -17,7 +18,8 @@ def check(wanted: params.Params) -> None:
     """Raise InputError or OSError for what would make a stage fail and can be seen without reading every row."""
     source = wanted.prepare
     opened = open_embeddings(source.embeddings, source.item_id_column, source.embedding_column)
-    check_sizes(opened.rows, wanted.quant)
+    if check_release(wanted, opened.dim) is None:  # else nothing is trained
+        check_sizes(opened.rows, wanted.quant)
     if source.invalid_rows != "drop":  # else there may be a place for each that is left
         params.refuse_too_many(opened.rows, wanted)
     Prompts.load(wanted.export.prompts)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sid.arrays import Codes
-from sid.dedupe.strategies import ADDED_LEVELS, STRATEGIES, resolve
+from sid.dedupe.resolve import ADDED_LEVELS, resolve
+from sid.dedupe.strategies import STRATEGIES
 from sid.dedupe.work import Published
 from sid.errors import InputError
 from sid.ids import sid_text

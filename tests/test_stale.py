@@ -25,11 +25,12 @@ for name in {outputs}:
     path.write_text("{stage}\\n")
 """
 OUTPUTS = {
-    "prepare": ["vectors", "items", "report", "metrics"],
-    "interactions": ["train", "valid", "test", "users", "counts", "report"],
+    "prepare": ["vectors", "items", "ids", "report", "metrics"],
+    "interactions": ["train", "valid", "test", "users", "counts", "keep", "report"],
     "train": ["quantizer", "report", "curve"],
     "index": ["codes", "report", "metrics"],
     "dedupe": ["sids", "report", "metrics"],
+    "delta": ["delta", "drift", "churn"],
     "report": ["page", "report", "usage", "groups", "metrics"],
     "export": ["folder", "report", "metrics"],
 }
@@ -115,6 +116,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     shutil.copytree(ROOT / ".dvc" / "plots", project.path(".dvc/plots"))
     shutil.copy(ROOT / ".dvc" / "config", project.path(".dvc/config"))
     project.path("data/other.csv").write_text("user_id,item_id,timestamp\n")
+    project.path("releases/day1").mkdir(parents=True)
+    project.path("releases/day1/manifest.json").write_text("{}")
     project.params(export__prompts="prompts/en.yaml")
     environment = {
         **ENVIRONMENT,
@@ -147,7 +150,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["dedupe", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["dedupe", "delta", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -177,6 +180,10 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "a wording": ("rqkmeans", comment("prompts/en.yaml"), ["export"]),
     "a new quantizer's file": ("rqkmeans", new("sid/quantizers/fsq.py"), []),
     "a new strategy's file": ("rqkmeans", new("sid/dedupe/other.py"), []),
+    "a release to go on from": ("rqkmeans", key(published="releases/day1"), ["dedupe", "delta", "index", "train"]),
+    "how a release is written": ("rqkmeans", comment("sid/releases/publish.py"), []),
+    "how what left is treated": ("rqkmeans", key(release__retired="free"), ["dedupe", "delta"]),
+    "who keeps a contested Semantic ID": ("rqkmeans", key(dedupe__keep="popular"), ["dedupe"]),
     "a line in the table of methods": ("rqkmeans", comment("sid/quantizers/methods.py"), []),
     "the chosen method": ("rqkmeans", comment("sid/quantizers/rqkmeans.py"), ["train"]),
     "another method's module": ("rqkmeans", comment("sid/quantizers/rqvae.py"), []),
@@ -185,14 +192,18 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "another strategy's module": ("rqkmeans", comment("sid/dedupe/sinkhorn.py"), []),
     "the chosen strategy": ("rqkmeans", comment("sid/dedupe/reassign.py"), ["dedupe"]),
     "the training loop": ("rqvae", comment("sid/quantizers/training/loop.py"), ["train"]),
-    "k-means": ("rqkmeans", comment("sid/clustering/kmeans.py"), ["dedupe", "index", "report", "train"]),
+    "k-means": ("rqkmeans", comment("sid/clustering/kmeans.py"), ["dedupe", "delta", "index", "report", "train"]),
     "the catalogue's cleaning": (
         "rqkmeans",
         comment("sid/catalogue/cleaning.py"),
-        ["dedupe", "export", "interactions", "prepare", "report"],
+        ["export", "interactions", "prepare", "report"],
     ),
-    "reading interactions": ("rqkmeans", comment("sid/interactions/read.py"), ["export", "interactions", "report"]),
-    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "export", "report"]),
+    "reading interactions": (
+        "rqkmeans",
+        comment("sid/interactions/read.py"),
+        ["delta", "export", "interactions", "report"],
+    ),
+    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "delta", "export", "report"]),
     "an export format": ("rqkmeans", comment("sid/export/grid.py"), ["export"]),
     "what rounds figures and reads prompts": ("rqkmeans", comment("sid/files.py"), ALL),
     "what words errors": ("rqkmeans", comment("sid/errors.py"), []),
@@ -222,4 +233,4 @@ def test_another_table_of_interactions_runs_what_reads_it(pipeline: Pipeline) ->
     pipeline.project.path("dvc.lock").write_bytes(pipeline.locks["rqkmeans"])
     said = pipeline.dvc("repro")
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["export", "interactions", "report"]
+    assert sorted(ran) == ["delta", "export", "interactions", "report"]

@@ -9,12 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sid.arrays import Codes
-from sid.dedupe.strategies import can_go_on
+from sid.dedupe.resolve import can_go_on, check_levels
 from sid.dedupe.work import Published
 from sid.measure.churn import padded
 from sid.params import Params
 from sid.releases.folder import Release
-from sid.releases.use import published
+from sid.releases.use import check_dim, published
 
 
 def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, Published] | None:
@@ -84,3 +84,22 @@ def origins(release: Release, item_ids: pl.Series, codes: Codes) -> pl.Series:
     same = (padded(release.codes, width)[found] == padded(codes, width)).all(axis=1)
     rows = pl.Series(found).set(pl.Series((found < 0) | ~same), None)
     return release.origins.gather(rows).alias("release")
+
+
+def check_release(wanted: Params, dim: int) -> Release | None:
+    """The release that new items are appended to, if any; refused by its manifest where stages would refuse it later.
+
+    Args:
+        dim: of the embeddings.
+
+    Raises:
+        InputError: as `published`, of any mode; or a release of another dimension, or of levels that dedupe can't add.
+    """
+    refreshed = published(wanted, "refresh")
+    if refreshed is not None and wanted.release.warm_start:
+        check_dim(refreshed.dim, refreshed.folder, dim)
+    release = published(wanted, "append")
+    if release is not None:
+        check_dim(release.dim, release.folder, dim)
+        check_levels(wanted.dedupe.strategy, release.levels, release.codes.shape[1])
+    return release

@@ -39,6 +39,15 @@ def published(wanted: Params, mode: Literal["append", "refresh"]) -> Release | N
     return release
 
 
+def check_dim(own: int, where: object, dim: int) -> None:
+    """Raise InputError where a release's quantizer takes vectors of `own` dimensions, and the embeddings have `dim`."""
+    if own != dim:
+        raise InputError(
+            f"{where}: takes vectors of {own} dimensions, the embeddings have {dim}; a published index goes on "
+            "with vectors of the same model alone"
+        )
+
+
 def load_quantizer(release: Release, dim: int, device: str) -> Quantizer:
     """The published quantizer.
 
@@ -50,11 +59,7 @@ def load_quantizer(release: Release, dim: int, device: str) -> Quantizer:
     """
     path = release.file(QUANTIZER)
     quantizer = loading.load(path, device)
-    if quantizer.dim != dim:
-        raise InputError(
-            f"{path}: takes vectors of {quantizer.dim} dimensions, the embeddings have {dim}; a published index goes "
-            "on with vectors of the same model alone"
-        )
+    check_dim(quantizer.dim, path, dim)
     if quantizer.code_sizes != release.raw_sizes:
         raise InputError(
             f"{path}: has codebooks of {list(quantizer.code_sizes)} codes, the Semantic IDs of {release.folder} are of "
