@@ -59,10 +59,16 @@ class QuantizerCosts:
 
 @dataclass(frozen=True)
 class After:
-    """The `Costs` of rows that follow `count` others, of which nothing is asked."""
+    """The `Costs` of some rows that follow others, of which nothing is asked.
+
+    Attributes:
+        count: how many those others are.
+        which: (n,) the row numbers that the rows behind them have in `costs`; None: 0, 1, 2 ...
+    """
 
     costs: Costs
     count: int
+    which: RowNumbers | None = None
 
     @property
     def code_sizes(self) -> tuple[int, ...]:
@@ -71,7 +77,8 @@ class After:
 
     def __call__(self, rows: RowNumbers, prefix: Codes) -> Doubles:
         """As in `Costs`."""
-        return self.costs(rows - self.count, prefix)
+        behind = rows - self.count
+        return self.costs(behind if self.which is None else self.which[behind], prefix)
 
 
 def slices(count: int, columns: int) -> Iterator[slice]:

@@ -15,6 +15,7 @@ from sid.arrays import Codes, check_codes
 from sid.dedupe.costs import After, Costs, last_level, parents, slices
 from sid.dedupe.groups import Groups, RowNumbers, in_groups_above
 from sid.dedupe.matching import Integers, match
+from sid.dedupe.occupancy import Beside, beside
 from sid.dedupe.work import Work
 from sid.errors import InputError
 from sid.ids import sid_text
@@ -77,54 +78,62 @@ def reassign(
     """
     sizes = costs.code_sizes
     codes = check_codes(codes, sizes, "codes")
-    held = _places(check_codes(taken, sizes, "taken codes"), max_items_per_sid) if taken is not None else codes[:0]
-    if len(held):
-        _check_room(codes, held, sizes, max_items_per_sid)
-        costs = After(costs, len(held))
-    else:
+    after = codes.copy()
+    if taken is None or not len(taken):
         check_capacity(len(codes), sizes, max_items_per_sid)
-    every = np.concatenate([held, codes])  # a copy, which is changed
-    colliding = in_groups_above(every, max_items_per_sid)
+        near = Beside(codes[:0], np.arange(len(codes)), 0)
+    else:
+        near = beside(check_codes(taken, sizes, "taken codes"), codes, sizes, max_items_per_sid)
+        _check_room(codes, near, taken, sizes, max_items_per_sid)
+        costs = After(costs, len(near.taken), near.rows)
+    after[near.rows] = _settled(codes[near.rows], near.taken, costs, max_items_per_sid, move, popularity, near.rows)
+    return after
+
+
+def _settled(
+    codes: Codes,
+    held: Codes,
+    costs: Costs,
+    limit: int,
+    move: Literal["colliding", "any"],
+    popularity: Integers | None,
+    rows: RowNumbers,
+) -> Codes:
+    """New codes of rows beside `held` ones, which are rows before them to `costs`."""
+    every = np.concatenate([held, codes])
+    colliding = in_groups_above(every, limit)
     if not colliding.any():
-        return every[len(held) :]
+        return codes
     movable = colliding.copy() if move == "colliding" else np.ones(len(every), bool)
     movable[: len(held)] = False
     if popularity is not None:
-        keepers = len(held) + _keepers(codes, held, max_items_per_sid, popularity)
+        keepers = len(held) + _keepers(codes, held, limit, popularity[rows])
         movable[keepers[colliding[keepers]]] = False
     work = _Work(every, costs)
-    for level in range(len(sizes) - 1):
-        _spill(work, movable, level, math.prod(sizes[level + 1 :]) * max_items_per_sid)
-    _match_last_level(work, movable, max_items_per_sid)
+    for level in range(every.shape[1] - 1):
+        _spill(work, movable, level, math.prod(costs.code_sizes[level + 1 :]) * limit)
+    _match_last_level(work, movable, limit)
     return every[len(held) :]
 
 
-def _places(taken: Codes, limit: int) -> Codes:
-    """Taken codes, each as often as it takes places: no more than `limit` times."""
-    if not len(taken):
-        return taken
-    groups = Groups.of_equal(taken)
-    return taken if groups.sizes.max() <= limit else taken[groups.places() < limit]
-
-
-def _check_room(codes: Codes, held: Codes, sizes: Sequence[int], limit: int) -> None:
+def _check_room(codes: Codes, near: Beside, taken: Codes, sizes: Sequence[int], limit: int) -> None:
     """Raise InputError where the places that are left don't suffice, naming the prefixes that most want them."""
     places = math.prod(sizes) * limit
-    if len(codes) <= places - len(held):
+    if len(codes) <= places - near.places:
         return
     prefixes = Groups.of(parents(codes, codes.shape[1] - 1))
-    fullest = (-prefixes.sizes).argsort(kind="stable")[:_NAMED]
-    inside = [codes[prefixes.rows[prefixes.starts[group]], :-1] for group in fullest.tolist()]
-    left = [sizes[-1] * limit - int((held[:, :-1] == prefix).all(axis=1).sum()) for prefix in inside]
-    named = "; ".join(
-        f"{sid_text(prefix.tolist()) or 'all'} {prefixes.sizes[group]} items, {free} free places"
-        for group, prefix, free in zip(fullest.tolist(), inside, left, strict=True)
-    )
+    fullest = (-prefixes.sizes).argsort(kind="stable")[:_NAMED].tolist()
+    named = []
+    for group in fullest:
+        prefix = codes[prefixes.rows[prefixes.starts[group]], :-1]
+        held = np.bincount(taken[(taken[:, :-1] == prefix).all(axis=1), -1], minlength=sizes[-1])
+        left = int((limit - np.minimum(held, limit)).sum())
+        named.append(f"{sid_text(prefix.tolist()) or 'all'} {prefixes.sizes[group]} items, {left} free places")
     raise InputError(
-        f"dedupe.strategy reassign: {len(codes)} new items, but {places - len(held)} free places of {places} "
-        f"({len(held)} are taken by published or reserved Semantic IDs); most wanted: {named}; free the places of "
-        "retired items (release.retired), let items share (dedupe.max_items_per_sid), or refresh with more or larger "
-        "levels (release.mode)"
+        f"dedupe.strategy reassign: {len(codes)} new items, but {places - near.places} free places of {places} "
+        f"({near.places} are taken by published or reserved Semantic IDs); most wanted: {'; '.join(named)}; free the "
+        "places of retired items (release.retired), let items share (dedupe.max_items_per_sid), or refresh with more "
+        "or larger levels (release.mode)"
     )
 
 
@@ -226,6 +235,11 @@ def _match_last_level(work: _Work, movable: Flags, limit: int) -> None:
     step = max(1, _MATCH // size)
     prefixes = list(_prefixes(work.codes, in_groups_above(work.codes, limit)))
     moving = [rows[movable[rows]] for rows in prefixes]
+    alone = [number for number, rows in enumerate(moving) if len(rows) == 1]
+    if alone:
+        _place_alone(work, [moving[number] for number in alone], [prefixes[number] for number in alone], limit)
+        several = [number for number, rows in enumerate(moving) if len(rows) != 1]
+        prefixes, moving = [prefixes[number] for number in several], [moving[number] for number in several]
     parts = [
         (number, slice(start, start + step))
         for number, rows in enumerate(moving)
@@ -240,6 +254,28 @@ def _match_last_level(work: _Work, movable: Flags, limit: int) -> None:
         chosen = match(cost, room, work.codes[rows, last].astype(np.int64))
         work.codes[rows, last] = chosen
         room -= np.bincount(chosen, minlength=size)
+
+
+def _place_alone(work: _Work, moving: list[RowNumbers], prefixes: list[RowNumbers], limit: int) -> None:
+    """Give rows that are the only movable ones of their prefixes the cheapest codes with room, many at once.
+
+    Args:
+        moving: the (1,) row of each prefix.
+        prefixes: all rows of each prefix.
+    """
+    last = len(work.costs.code_sizes) - 1
+    size = work.costs.code_sizes[last]
+    every, lengths = np.concatenate(moving), np.array([len(rows) for rows in prefixes])
+    inside, ends = np.concatenate(prefixes), np.cumsum(lengths)
+    for part in slices(len(every), size):
+        rows = every[part]
+        others = inside[ends[part.start] - lengths[part.start] : ends[part.stop - 1]]
+        place = np.repeat(np.arange(len(rows)), lengths[part])
+        held = np.bincount(place * size + work.codes[others, last], minlength=len(rows) * size).reshape(-1, size)
+        held[np.arange(len(rows)), work.codes[rows, last]] -= 1
+        cost = work.at(rows, last)
+        cost[held >= limit] = np.inf
+        work.codes[rows, last] = cost.argmin(axis=1)
 
 
 def _prefixes(codes: Codes, wanted: Flags) -> Iterator[RowNumbers]:
