@@ -14,13 +14,18 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT, Project, make_project
 
-# What stages compute doesn't matter here: each writes a line into each of its outputs.
+# What stages compute doesn't matter here: each writes a line into each of its outputs. `keep` is a folder, of which one
+# file is always the same.
 STUB = """
 import sys
 from pathlib import Path
 given = dict(zip(sys.argv[1::2], map(Path, sys.argv[2::2])))
 for name in {outputs}:
     path = given[f"--{{name}}"]
+    if name == "keep":
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "nearest.npy").write_text("")
+        path = path / "popular.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{stage}\\n")
 """
