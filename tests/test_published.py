@@ -224,10 +224,14 @@ def test_a_refreshed_index_keeps_what_kept_its_raw_codes() -> None:
     raw = np.array([[0, 1], [1, 1], [1, 0]], np.int32)
     release = release_of(["a", "b", "c"], np.array([[0, 1], [1, 2], [1, 0]], np.int32), raw, (2, 3))
     ids = pl.Series("item_id", ["c", "new", "b", "a"])
-    held = refreshed(release, ids, np.array([[1, 1], [0, 0], [1, 1], [0, 1]], np.int32), "reassign")
+    now = np.array([[1, 1], [0, 0], [1, 1], [0, 1]], np.int32)
+    held = refreshed(release, ids, now, (2, 3), "reassign")
     assert held.rows.tolist() == [2, 3]
     assert held.codes.tolist() == [[1, 2], [0, 1]]
     assert len(held.reserved) == 0
     now = np.array([[1, 1], [0, 0], [1, 2], [0, 1]], np.int32)
     assert origins(release, ids, now).to_list() == [None, None, "day1", "day1"]
-    assert len(refreshed(release, ids, now, "append").rows) == 0
+    assert refreshed(
+        release, ids, np.array([[1, 1], [0, 0], [1, 1], [0, 1]], np.int32), (2, 2), "none"
+    ).rows.tolist() == [3]
+    assert len(refreshed(release, ids, now, (2, 3), "append").rows) == 0

@@ -53,11 +53,13 @@ def resolve(
     strategy = STRATEGIES[wanted.strategy]
     if published is None:
         return strategy(Work(codes, QuantizerCosts(quantizer, vectors), codes[:0], popularity), wanted)
-    if len(published.codes) or len(published.reserved):
-        check_levels(wanted.strategy, codes.shape[1], published.codes.shape[1])
-    rows = published.order
     taken = np.concatenate([published.codes, published.reserved])
-    found, sizes = codes[:0], published.code_sizes
+    if len(taken):
+        check_levels(wanted.strategy, codes.shape[1], taken.shape[1])
+    else:
+        taken = codes[:0]
+    rows, found = published.order, codes[:0]
+    sizes = published.code_sizes if len(taken) else quantizer.code_sizes
     if len(rows):
         costs = QuantizerCosts(quantizer, vectors, rows)
         found, own = strategy(Work(codes[rows], costs, taken, None if popularity is None else popularity[rows]), wanted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -33,7 +35,7 @@ def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, 
     if (release := published(wanted, "append")) is not None:
         return release, appended(release, item_ids, wanted.release.retired)
     if (release := published(wanted, "refresh")) is not None:
-        return release, refreshed(release, item_ids, codes, wanted.dedupe.strategy)
+        return release, refreshed(release, item_ids, codes, wanted.quant.num_emb_list, wanted.dedupe.strategy)
     return None
 
 
@@ -48,13 +50,22 @@ def appended(release: Release, item_ids: pl.Series, retired: Literal["keep", "fr
     return _published(release, item_ids, found, gone)
 
 
-def refreshed(release: Release, item_ids: pl.Series, codes: Codes, strategy: str) -> Published:
-    """A published item holds its Semantic ID where its raw codes (N, L) are those that it had; nothing is reserved."""
+def refreshed(
+    release: Release, item_ids: pl.Series, codes: Codes, code_sizes: Sequence[int], strategy: str
+) -> Published:
+    """A published item holds its Semantic ID where its raw codes (N, L) are those that it had; nothing is reserved.
+
+    Args:
+        code_sizes: of the quantizer, by which a published Semantic ID may be impossible now.
+    """
     found = np.full(len(item_ids), -1)
     if release.levels == codes.shape[1] and can_go_on(strategy, release.levels, release.codes.shape[1]):
         found = release.find(item_ids)
-        found = np.where((release.raw_codes[found] == codes).all(axis=1), found, -1)
-    return _published(release, item_ids, found, np.zeros(0, np.int64))
+        same = (release.raw_codes[found] == codes).all(axis=1)
+        possible = (release.codes[found, : release.levels] < np.array(code_sizes)).all(axis=1)
+        found = np.where(same & possible, found, -1)
+    held = _published(release, item_ids, found, np.zeros(0, np.int64))
+    return replace(held, code_sizes=tuple((held.codes.max(axis=0, initial=-1) + 1).tolist()))
 
 
 def _published(

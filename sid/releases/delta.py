@@ -32,9 +32,9 @@ def drift_figures(
     levels = raw.shape[1]
     sizes = sids.code_sizes[:levels]
     appending = wanted.mode == "append"
-    reserved = held.reserved if appending else held.reserved[:0]
     width = sids.codes.shape[1]
-    taken = np.concatenate([padded(some, width) for some in (held.codes, reserved)]) if appending else sids.codes[:0]
+    reserved = padded(held.reserved, width) if appending else sids.codes[:0]
+    taken = np.concatenate([padded(held.codes, width), reserved]) if appending else sids.codes[:0]
     everyone = np.concatenate([sids.codes[:, :levels], reserved[:, :levels]])
     found: dict[str, Any] = {
         "release": release.name,

@@ -181,6 +181,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
         isinstance(files.get(name), dict) and {"bytes", "sha256"} <= set(files[name]) for name in needed
     ):
         faults.append("files")
+    if not faults and found["name"] != folder.name:
+        raise InputError(f"{folder}: is the release {found['name']!r} by its {MANIFEST}: a release keeps its name")
     if faults:
         raise InputError(f"{path}: {', '.join(faults)} isn't as stages.publish writes it, the release is damaged")
     return found
