@@ -134,7 +134,13 @@ def open_release(folder: str | Path) -> Release:
 
 
 def save_table(
-    path: Path, item_ids: pl.Series, codes: Codes, raw_codes: Codes, origins: pl.Series, texts: list[str]
+    path: Path,
+    item_ids: pl.Series,
+    codes: Codes,
+    raw_codes: Codes,
+    origins: pl.Series,
+    texts: list[str],
+    metadata: Mapping[bytes, bytes],
 ) -> None:
     """Write the items of a release, or those that are retired: item_id, codes, sid (as text), raw_codes, release."""
     table = pa.table(
@@ -146,7 +152,7 @@ def save_table(
             "release": origins.to_arrow().cast(pa.string()),
         }
     )
-    pq.write_table(table, path)
+    pq.write_table(table.replace_schema_metadata(dict(metadata)), path)
 
 
 def _lists(codes: Codes) -> pa.Array:

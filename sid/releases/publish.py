@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sid.arrays import Codes
+from sid.arrays import Codes, code_lists
 from sid.errors import InputError
 from sid.export.jsonfiles import write_list
 from sid.files import Outputs, digest, read_json, write_json
-from sid.ids import SemanticIds, sid_text, vocabulary
+from sid.ids import SIZES_KEY, SemanticIds, sid_text, vocabulary
 from sid.measure.churn import padded
 from sid.releases import folder as names
 from sid.releases.folder import Release, save_table
@@ -69,7 +70,8 @@ def publish(
         partial.mkdir()
         own = pl.Series("release", [target.name] * len(index.sids.codes), pl.String)
         origins = own if index.sids.origins is None else index.sids.origins.fill_null(target.name)
-        _save(partial / names.SIDS, index.sids.item_ids, index.sids.codes, index.raw_codes, origins)
+        sizes = index.sids.code_sizes
+        _save(partial / names.SIDS, index.sids.item_ids, index.sids.codes, index.raw_codes, origins, sizes)
         retired = _retired(partial / names.RETIRED, index, earlier if reserve else None)
         write_list(partial / names.TOKENS, vocabulary(index.sids.code_sizes))
         for name, source in index.files.items():
@@ -112,13 +114,17 @@ def _retired(path: Path, index: Index, earlier: Release | None) -> int:
     if earlier is None:
         nothing = pl.Series("item_id", [], pl.String)
         none = np.zeros((0, levels), np.int32)
-        _save(path, nothing, none, none[:, : index.raw_codes.shape[1]], nothing)
+        _save(path, nothing, none, none[:, : index.raw_codes.shape[1]], nothing, index.sids.code_sizes)
         return 0
     gone = earlier.left_out(earlier.find(index.sids.item_ids))
     codes = padded(earlier.codes[gone], levels)
-    _save(path, earlier.item_ids.gather(gone), codes, earlier.raw_codes[gone], earlier.origins.gather(gone))
+    origins = earlier.origins.gather(gone)
+    _save(path, earlier.item_ids.gather(gone), codes, earlier.raw_codes[gone], origins, index.sids.code_sizes)
     return len(gone)
 
 
-def _save(path: Path, item_ids: pl.Series, codes: Codes, raw_codes: Codes, origins: pl.Series) -> None:
-    save_table(path, item_ids, codes, raw_codes, origins, [sid_text(row) for row in codes.tolist()])
+def _save(
+    path: Path, item_ids: pl.Series, codes: Codes, raw_codes: Codes, origins: pl.Series, sizes: tuple[int, ...]
+) -> None:
+    texts = [sid_text(row) for row in code_lists(codes)]
+    save_table(path, item_ids, codes, raw_codes, origins, texts, {SIZES_KEY: json.dumps(sizes).encode()})
