@@ -44,19 +44,6 @@ if __name__ == "__main__":
     run(
         "report",
         main,
-        inputs=(
-            "vectors",
-            "items",
-            "quantizer",
-            "codes",
-            "sids",
-            "counts",
-            "index",
-            "dedupe",
-            "train",
-            "drift",
-            "churn",
-            "curve",
-        ),
+        inputs=("vectors", "items", "quantizer", "codes", "sids", "counts", *REPORTS, "curve"),
         outputs=("report", "metrics", "page", "usage", "groups"),
     )

@@ -21,7 +21,7 @@ from sid.releases.folder import Release
 def drift_figures(
     release: Release, quantizer: Quantizer, vectors: Vectors, raw: Codes, sids: SemanticIds, wanted: Continue
 ) -> dict[str, Any]:
-    """reports/drift.json.
+    """How new items fit in, as reports/drift.json has it.
 
     Args:
         vectors: (N, D) float32.
@@ -55,7 +55,7 @@ def drift_figures(
 def churn_figures(
     release: Release, quantizer: Quantizer, sids: SemanticIds, popularity: NDArray[np.int64] | None
 ) -> dict[str, Any]:
-    """reports/churn.json: how the Semantic IDs of items that the release has too differ from the published ones.
+    """What reports/churn.json has: how the Semantic IDs of items that the release has too differ from the published ones.
 
     Returns:
         `release`; `after`: `churn` by the Semantic IDs as they are; `before`: by those that the quantizer gave before
