@@ -55,7 +55,7 @@ def drift_figures(
 def churn_figures(
     release: Release, quantizer: Quantizer, sids: SemanticIds, popularity: NDArray[np.int64] | None
 ) -> dict[str, Any]:
-    """What reports/churn.json has: how the Semantic IDs of items that the release has too differ from the published ones.
+    """What reports/churn.json has: how the Semantic IDs of items that the release has too differ from the published.
 
     Returns:
         `release`; `after`: `churn` by the Semantic IDs as they are; `before`: by those that the quantizer gave before
