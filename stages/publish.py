@@ -23,10 +23,12 @@ from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.publish import Index, publish, refuse_existing
 from stages import pipeline
+from stages.run import LOCK
 
 RELEASES = Path("releases")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TRACED = (pipeline.PIPELINE, pipeline.PARAMS, LOCK, "sid", "stages", "prompts", "tracked")  # must all be in Git
 _LAST = "dedupe"  # the stage whose output is published
 
 
@@ -97,7 +99,7 @@ def _commit() -> str:
         raise InputError(
             "this folder has no commit of Git, so nobody could say later what made the release: git init, commit"
         ) from None
-    code = [str(path) for path in (pipeline.PIPELINE, "sid", "stages", "prompts", "tracked") if Path(path).exists()]
+    code = [str(path) for path in _TRACED if Path(path).exists()]
     changed = _output("git", "status", "--porcelain", "--untracked-files=no").splitlines()
     changed += _output("git", "status", "--porcelain", "--untracked-files=all", "--", *code).splitlines()
     files = sorted({line[3:] for line in changed})
