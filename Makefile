@@ -27,7 +27,7 @@ test: $(READY_DEV) ## ruff, mypy and pytest
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest
+	pytest -n 2
 
 bench: $(READY_DEV) ## speed and quality beside faiss, scikit-learn and k-means-constrained; writes bench/RESULTS.md
 	python -m bench

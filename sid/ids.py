@@ -158,6 +158,69 @@ class SemanticIds:
         published = (table.schema.metadata or {}).get(PUBLISHED_KEY, b"[]")
         return cls(ids, codes, sizes, pl.Series("release", table.column("release")), tuple(json.loads(published)))
 
+    @classmethod
+    def read(cls, path: str | Path) -> SemanticIds:
+        """Read any index: what `save` wrote, or an index.json, MiniOneRec's too: {item id: [token, ...]}.
+
+        Sizes that no file says are one more than the largest code of each level.
+
+        Raises:
+            InputError: the file is missing or neither, has no item, or its Semantic IDs are of different lengths (the
+                last token alone may be missing).
+        """
+        if Path(path).suffix.lower() != ".json":
+            return cls.load(path)
+        try:
+            entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}: isn't JSON ({error})") from None
+        if not isinstance(entries, dict) or not entries:
+            raise InputError(f"{path}: must be an object of item id -> list of tokens, with one item or more")
+        found = {key: _codes_of(path, key, entry) for key, entry in entries.items()}
+        levels = max(map(len, found.values()))
+        for key, row in found.items():
+            if len(row) < max(levels - 1, 1):
+                raise InputError(
+                    f"{path}: item {key!r} has {len(row)} tokens, but others have {levels}: all Semantic IDs must have "
+                    "the same length, but for a last token that some lack"
+                )
+        codes = np.full((len(found), levels), NO_TOKEN, np.int32)
+        for place, row in enumerate(found.values()):
+            codes[place, : len(row)] = row
+        return cls(pl.Series("item_id", list(found)), codes, tuple(int(size) + 1 for size in codes.max(axis=0)))
+
+    def of_items(self, item_ids: pl.Series, where: str | Path) -> SemanticIds:
+        """Those of these items (M,) in their order.
+
+        Raises:
+            InputError: an item has no Semantic ID, or several; names `where`.
+        """
+        places = pl.DataFrame({"item_id": self.item_ids, "place": pl.int_range(len(self.item_ids), eager=True)})
+        twice = self.item_ids.filter(self.item_ids.is_duplicated())
+        if len(twice):
+            raise InputError(f"{where}: item {twice[0]!r} is there twice, must have one Semantic ID")
+        rows = pl.DataFrame({"item_id": item_ids}).join(places, on="item_id", how="left", maintain_order="left")[
+            "place"
+        ]
+        lacking = item_ids.filter(rows.is_null())
+        if len(lacking):
+            raise InputError(
+                f"{where}: lacks {len(lacking):,} of {len(item_ids):,} items, item {lacking[0]!r} for one: must have a "
+                "Semantic ID for each item of the catalogue"
+            )
+        origins = None if self.origins is None else self.origins.gather(rows)
+        return SemanticIds(item_ids, self.codes[rows.to_numpy()], self.code_sizes, origins, self.published_sizes)
+
+
+def _codes_of(path: str | Path, key: str, entry: object) -> tuple[int, ...]:
+    """An index.json's entry as codes."""
+    if not isinstance(entry, list) or not all(isinstance(part, str) for part in entry):
+        raise InputError(f"{path}: item {key!r} has {entry!r}: must be a list of tokens like ['<a_12>', '<b_200>']")
+    try:
+        return parse("".join(entry))
+    except InputError as error:
+        raise InputError(f"{path}: item {key!r}: {error}") from None
+
 
 def read_codes(path: str | Path, beside: str, what: str, remedy: str) -> tuple[pa.Table, Codes, tuple[int, ...]]:
     """A Parquet file with a column `codes`, another one beside it, and the code sizes in its metadata.

@@ -116,6 +116,44 @@ class Continue(Section):
     warm_start: bool
 
 
+class Evaluate(Section):
+    """`evaluate`: how it is measured whether a recommender that generates the Semantic IDs is any good."""
+
+    method: Literal["transformer", "none"]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(strict=False, min_length=1)]
+    controls: Annotated[tuple[Literal["random", "popularity", "co_occurrence", "sasrec"], ...], Field(strict=False)]
+    max_history: Annotated[int, Field(ge=1, le=1024)]
+    max_train_users: Annotated[int, Field(ge=2)] | None
+    max_questions: Annotated[int, Field(ge=1)] | None
+    sample_seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+    width: Annotated[int, Field(ge=2, le=4096)]
+    layers: Annotated[int, Field(ge=1, le=64)]
+    heads: Annotated[int, Field(ge=1, le=256)]
+    dropout_prob: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    lr: Annotated[float, Field(gt=0, le=10)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Annotated[int, Field(ge=1, le=1 << 20)]
+    eval_step: Annotated[int, Field(ge=1, le=100_000)]
+    patience: Annotated[int, Field(ge=0, le=100_000)]
+    beams: Annotated[int, Field(ge=1, le=1000)]
+    device: Literal["auto", "cpu", "cuda"]
+
+    @field_validator("seeds", "controls")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return _each_once(values)
+
+    @field_validator("heads")
+    @classmethod
+    def _divides(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("width")
+        if width is not None and width % (2 * heads):
+            raise ValueError(f"must be so that twice as many divide width, which is {width}")
+        return heads
+
+
 class Export(Section):
     """`export`: what the trainer's files are called and made from."""
 
@@ -139,9 +177,13 @@ class Export(Section):
     @field_validator("tasks", "formats")
     @classmethod
     def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(names)) < len(names):
-            raise ValueError("must name each once")
-        return names
+        return _each_once(names)
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("must name each once")
+    return values
 
 
 @dataclass(frozen=True)
@@ -161,6 +203,7 @@ class Params:
     methods: Mapping[str, MethodConfig]
     index: Index
     dedupe: Dedupe
+    evaluate: Evaluate
     export: Export
 
 
@@ -220,6 +263,7 @@ def load(
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,
+        "evaluate": Evaluate,
         "export": Export,
         "release": Continue,
     }

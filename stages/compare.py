@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+from numpy.typing import NDArray
 
-from sid.arrays import NO_TOKEN, Codes
+from sid.arrays import Codes
 from sid.errors import InputError
 from sid.files import write_csv
-from sid.ids import parse, read_codes, sid_text
+from sid.ids import SemanticIds, sid_text
 from sid.measure.churn import churn, padded
 from sid.releases.folder import SIDS
 
@@ -44,22 +44,21 @@ def main() -> int:
 
 def _compare(before: Path, after: Path, changed: Path | None) -> str:
     one, other = _read(before), _read(after)
-    both = one.join(other, on="item_id", suffix="_after", maintain_order="left")
-    if both.is_empty():
+    common = one.item_ids.filter(one.item_ids.is_in(other.item_ids.to_list()))
+    if common.is_empty():
         raise InputError(f"{before} and {after} have no item in common")
-    codes, codes_after = (np.array(both[name].to_list(), np.int32) for name in ("codes", "codes_after"))
+    codes, codes_after = one.of_items(common, before).codes, other.of_items(common, after).codes
     found = churn(codes, codes_after)
-    differs = both.filter(_differs(codes, codes_after))
     rows = [
-        {"item_id": item, "before": sid_text(old), "after": sid_text(new)}
-        for item, old, new in differs.select("item_id", "codes", "codes_after").iter_rows()
+        {"item_id": common[row], "before": sid_text(codes[row].tolist()), "after": sid_text(codes_after[row].tolist())}
+        for row in _changed(codes, codes_after).tolist()
     ]
     if changed is not None:
         write_csv(changed, ("item_id", "before", "after"), rows)
     figures = {
         "common": found["items"],
-        "only_before": len(one) - len(both),
-        "only_after": len(other) - len(both),
+        "only_before": len(one.item_ids) - len(common),
+        "only_after": len(other.item_ids) - len(common),
         "changed": found["changed"],
         "kept": found["kept"],
     }
@@ -68,36 +67,13 @@ def _compare(before: Path, after: Path, changed: Path | None) -> str:
     return "\n".join([json.dumps(figures, indent=2), *lines, *more])
 
 
-def _differs(codes: Codes, other: Codes) -> pl.Series:
+def _changed(codes: Codes, other: Codes) -> NDArray[np.int64]:
     levels = max(codes.shape[1], other.shape[1])
-    return pl.Series((padded(codes, levels) != padded(other, levels)).any(axis=1))
+    return np.flatnonzero((padded(codes, levels) != padded(other, levels)).any(axis=1))
 
 
-def _read(path: Path) -> pl.DataFrame:
-    """item_id and codes as lists of equal length, -1 for 'no token'."""
-    path = path / SIDS if path.is_dir() else path
-    if path.suffix == ".json":
-        try:
-            index = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: isn't JSON ({error})") from None
-        if not isinstance(index, dict) or not all(isinstance(tokens, list) for tokens in index.values()):
-            raise InputError(f"{path}: must be an object of item id -> list of tokens")
-        ids = list(index)
-        codes = [list(_parsed(path, item, tokens)) for item, tokens in index.items()]
-        levels = max(map(len, codes), default=0)
-        lists = [[*row, *[NO_TOKEN] * (levels - len(row))] for row in codes]
-    else:
-        table, array, _ = read_codes(path, "item_id", "Semantic IDs", "must be sids.parquet or an index.json")
-        ids, lists = table["item_id"].to_pylist(), array.tolist()
-    return pl.DataFrame({"item_id": ids, "codes": lists}, schema={"item_id": pl.String, "codes": pl.List(pl.Int32)})
-
-
-def _parsed(path: Path, item: str, tokens: list[object]) -> tuple[int, ...]:
-    try:
-        return parse("".join(map(str, tokens)))
-    except InputError as error:
-        raise InputError(f"{path}: item {item!r}: {error}") from None
+def _read(path: Path) -> SemanticIds:
+    return SemanticIds.read(path / SIDS if path.is_dir() else path)
 
 
 if __name__ == "__main__":

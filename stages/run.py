@@ -75,6 +75,23 @@ def run(name: str, body: Callable[[Stage], str], *, inputs: Sequence[str], outpu
     sys.exit(_run(name, body, paths))
 
 
+def alone(name: str, body: Callable[[Params], None]) -> int:
+    """Run a program that isn't a stage of the pipeline: its exit status, after one line on stderr per mistake."""
+    try:
+        body(params.load(PARAMS, CONFIGS, CHOICES))
+    except InputError as error:
+        for problem in error.problems:
+            _say(name, f"error: {problem}")
+        return 1
+    except OSError as error:
+        _say(name, f"error: {error.filename or 'disk'}: {error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        _say(name, "interrupted")
+        return 130
+    return 0
+
+
 class _Terminated(BaseException):
     """SIGTERM, as an exception that lets every `with` clean up."""
 

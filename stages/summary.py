@@ -1,10 +1,13 @@
 """Show what the pipeline's reports say, in a few lines, and where its outputs are."""
 
 import json
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from sid.report.verdict import noise
 
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
@@ -37,15 +40,45 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
             f"({dedupe['strategy']}, {dedupe['moved']:,} items moved)",
         ),
         ("recall@10", f"{after['recall_at_10']:.3f}"),
+        *recommends(reports["evaluate"], committed("reports/metrics/evaluate.json")),
         ("formats", ", ".join(export["formats"])),
         ("records", ": ".join(filter(None, (tasks, ", ".join(f"{name} {n:,}" for name, n in records.items()))))),
     ]
 
 
+def recommends(evaluation: dict[str, Any], before: dict[str, float | None]) -> list[tuple[str, str]]:
+    """The line of the evaluation, and how much of the difference to the last commit is noise; none without one."""
+    if evaluation["method"] == "none":
+        return []
+    cells = []
+    for metric, title in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
+        value = evaluation["test"][metric]
+        cells.append(f"{title} {value['mean']:.4f}" + ("" if value["std"] is None else f" ± {value['std']:.4f}"))
+    value, was = evaluation["test"]["ndcg_at_10"], before.get("ndcg_at_10")
+    lines = [("recommends", ", ".join(cells))]
+    bound = noise(value, len(evaluation["seeds"]))
+    if was is not None and was != value["mean"]:
+        change = value["mean"] - was
+        said = (
+            "one seed doesn't say how much of it is noise"
+            if bound is None
+            else f"{'within' if abs(change) <= bound else 'beyond'} the noise of {bound:.4f} between seeds"
+        )
+        lines.append(("", f"NDCG@10 {change:+.4f} since the last commit, {said}"))
+    return lines
+
+
+def committed(path: str) -> dict[str, Any]:
+    """A report of the last commit; empty without Git, or where it has none."""
+    done = subprocess.run(["git", "show", f"HEAD:./{path}"], capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    return found
+
+
 def main() -> int:
     """Print the table; 1 if a report is missing."""
     try:
-        names = ("prepare", "train", "dedupe", "report", "export")
+        names = ("prepare", "train", "dedupe", "evaluate", "report", "export")
         reports = {name: json.loads(Path(f"reports/{name}.json").read_text(encoding="utf-8")) for name in names}
     except FileNotFoundError as error:
         print(f"error: {error.filename}: no such file; run dvc repro first", file=sys.stderr)

@@ -104,6 +104,7 @@ def make_project(folder: Path, vectors: np.ndarray | None = None) -> Project:
         quant__num_emb_list=[4, 4, 8],
         quant__method="rqkmeans",
         interactions__source="inter",
+        evaluate__method="none",  # a training that most tests don't look at
         export__dataset="shop",
     )
     return project

@@ -32,6 +32,7 @@ RANKS: list[list[str]] = [
     ["sid.quantizers"],
     ["sid.dedupe"],
     ["sid.decoding"],
+    ["sid.evaluate"],
     ["sid.export"],
     ["sid.releases"],
     ["sid.report"],
@@ -41,8 +42,17 @@ RANK = {package: rank for rank, packages in enumerate(RANKS) for package in pack
 
 KNOW_CODES_NOT_METHODS = ("sid.ids", "sid.export", "sid.decoding", "sid.interactions", "sid.measure")
 
-# An edit to these changes no artifact: they word errors, check params, and start and stop stages.
-PLUMBING = {"sid.errors", "sid.params", "stages.run", "stages.snapshot", "stages.watch", "stages.pipeline"}
+# An edit to these changes no artifact: they word errors, check params, and start and stop stages; other_index writes
+# nothing of the pipeline's.
+PLUMBING = {
+    "sid.errors",
+    "sid.params",
+    "stages.other_index",
+    "stages.pipeline",
+    "stages.run",
+    "stages.snapshot",
+    "stages.watch",
+}
 
 # Tables of modules of which params.yaml names one: a new line makes nothing stale, and the others don't matter.
 TABLES: dict[str, tuple[str, list[str]]] = {

@@ -48,7 +48,17 @@ def test_stages_are_those_that_dvc_sees(tmp_path: Path, method: str) -> None:
         for name, stage in pipeline.declared(tmp_path).items()
     }
     assert ours == json.loads(done.stdout)
-    assert list(ours) == ["prepare", "interactions", "train", "index", "dedupe", "delta", "report", "export"]
+    assert list(ours) == [
+        "prepare",
+        "interactions",
+        "train",
+        "index",
+        "dedupe",
+        "delta",
+        "evaluate",
+        "report",
+        "export",
+    ]
 
 
 def test_each_path_is_written_once() -> None:

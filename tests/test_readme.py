@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SHORT = {"epochs": "20", "seeds": "[0]", "controls": "[popularity]", "max_train_users": "200", "max_questions": "100"}
 LOCK = "cat pyproject.toml requirements.txt requirements-dev.txt | cksum | cut -d ' ' -f 1"
 
 
@@ -51,7 +52,10 @@ def run(clone: Path, command: str) -> str:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's files as Git has them or would add them, committed afresh, sharing this environment."""
+    """The project's files as Git has them or would add them, committed afresh, sharing this environment.
+
+    Its trainings are cut short: the README's commands run each of them a dozen times.
+    """
     lock = subprocess.run(LOCK, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     if not (Path(sys.prefix) / f".ready-{lock}").exists():
         pytest.skip("not in the environment that make sets up; run make test")
@@ -67,6 +71,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    params = folder / "params.yaml"
+    content = params.read_text()
+    for key, value in SHORT.items():
+        content, found = re.subn(rf"(?m)^(  +{key}:) [^#\n]+", rf"\1 {value} ", content, count=1)
+        assert found, key
+    params.write_text(content)
     (folder / ".venv").symlink_to(sys.prefix)
     run(folder, "git init -q -b main && git add -A && git commit -qm clone")
     return folder

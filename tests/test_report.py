@@ -29,7 +29,7 @@ from sid.report import page as report
 from tests.conftest import ROOT, Project
 
 SETTINGS = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe
-REPORTS = ("report", "dedupe", "index", "train")
+REPORTS = ("report", "dedupe", "index", "evaluate", "train")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 HOSTILE = [
@@ -165,6 +165,7 @@ def render(
         "report": found,
         "dedupe": account(codes, after, after_sizes, wanted),
         "index": {"assignment": "balanced", "slack": 2},
+        "evaluate": {"method": "none", "reason": "there are no interactions"},
         "train": {"method": "rqkmeans", "num_emb_list": list(sizes), "mse": found["mse"], "kept": True},
         "drift": {"release": None},
         "churn": {"release": None},

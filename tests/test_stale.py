@@ -36,6 +36,7 @@ OUTPUTS = {
     "index": ["codes", "report", "metrics"],
     "dedupe": ["sids", "report", "metrics"],
     "delta": ["delta", "drift", "churn"],
+    "evaluate": ["report", "metrics", "curve"],
     "report": ["page", "report", "usage", "groups", "metrics"],
     "export": ["folder", "report", "metrics"],
 }
@@ -155,7 +156,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["dedupe", "delta", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["dedupe", "delta", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -177,6 +178,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the used method's section": ("rqkmeans", key(quant__rqkmeans__max_iters=7), ["train"]),
     "another method": ("rqkmeans", key(quant__method="rqvae"), ["train"]),
     "device": ("rqkmeans", key(quant__device="cpu"), ["train"]),
+    "seeds of the evaluation": ("rqkmeans", key(evaluate__seeds=[5]), ["evaluate"]),
     "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
     "invalid rows": ("rqkmeans", key(prepare__invalid_rows="drop"), ["prepare"]),
     "another table of interactions": ("rqkmeans", key(interactions__source="data/other.csv"), ["interactions"]),
@@ -208,7 +210,8 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
         comment("sid/interactions/read.py"),
         ["delta", "export", "interactions", "report"],
     ),
-    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "delta", "export", "report"]),
+    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "delta", "evaluate", "export", "report"]),
+    "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
     "an export format": ("rqkmeans", comment("sid/export/grid.py"), ["export"]),
     "what rounds figures and reads prompts": ("rqkmeans", comment("sid/files.py"), ALL),
     "what words errors": ("rqkmeans", comment("sid/errors.py"), []),
@@ -238,4 +241,4 @@ def test_another_table_of_interactions_runs_what_reads_it(pipeline: Pipeline) ->
     pipeline.project.path("dvc.lock").write_bytes(pipeline.locks["rqkmeans"])
     said = pipeline.dvc("repro")
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["delta", "export", "interactions", "report"]
+    assert sorted(ran) == ["delta", "evaluate", "export", "interactions", "report"]

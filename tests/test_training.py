@@ -426,16 +426,16 @@ def test_the_key_changes_with_data_params_and_what_else_matters(monkeypatch: pyt
     other = vectors.copy()
     other[49, 31] += 1
     keys = [
-        states.key(vectors, "rqvae", {"lr": 1}),
-        states.key(other, "rqvae", {"lr": 1}),
-        states.key(vectors.reshape(25, 64), "rqvae", {"lr": 1}),
-        states.key(vectors, "rqvae", {"lr": 2}),
-        states.key(vectors, "rqvae", {"lr": 1}, b"x"),
+        states.key([vectors], "rqvae", {"lr": 1}, states.QUANTIZER_CODE),
+        states.key([other], "rqvae", {"lr": 1}, states.QUANTIZER_CODE),
+        states.key([vectors.reshape(25, 64)], "rqvae", {"lr": 1}, states.QUANTIZER_CODE),
+        states.key([vectors], "rqvae", {"lr": 2}, states.QUANTIZER_CODE),
+        states.key([vectors], "rqvae", {"lr": 1}, states.QUANTIZER_CODE, b"x"),
     ]
     assert len(set(keys)) == len(keys)
-    assert states.key(vectors.copy(), "rqvae", {"lr": 1}) == keys[0]
+    assert states.key([vectors.copy()], "rqvae", {"lr": 1}, states.QUANTIZER_CODE) == keys[0]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)  # sums are split among them
-    assert states.key(vectors, "rqvae", {"lr": 1}) != keys[0]
+    assert states.key([vectors], "rqvae", {"lr": 1}, states.QUANTIZER_CODE) != keys[0]
 
 
 def test_the_key_changes_with_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -443,7 +443,7 @@ def test_the_key_changes_with_the_number_of_threads(monkeypatch: pytest.MonkeyPa
     keys = []
     for threads in (1, 2):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        keys.append(states.key(clouds(5), "rqvae", {}))
+        keys.append(states.key([clouds(5)], "rqvae", {}, states.QUANTIZER_CODE))
     assert keys[0] != keys[1]
 
 
@@ -453,9 +453,9 @@ def test_the_key_changes_with_the_code(file: str, tmp_path: Path, monkeypatch: p
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("1")
     monkeypatch.setattr(states, "__file__", str(tmp_path / "quantizers" / "training" / "states.py"))
-    before = states.key(clouds(5), "rqvae", {})
+    before = states.key([clouds(5)], "rqvae", {}, states.QUANTIZER_CODE)
     (tmp_path / file).write_text("2")
-    assert states.key(clouds(5), "rqvae", {}) != before
+    assert states.key([clouds(5)], "rqvae", {}, states.QUANTIZER_CODE) != before
 
 
 def test_save_limit_is_kept_and_a_broken_state_falls_back_to_the_one_before(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Trie:
         Nothing follows a whole Semantic ID, or a prefix that doesn't exist.
         """
         place = self._children_of(prefix)
-        return self._level_codes[len(prefix)][place] if place is not None else _EMPTY
+        return self.level_codes[len(prefix)][place] if place is not None else _EMPTY
 
     def items(self, codes: Sequence[int]) -> list[str]:
         """The ids of all items with this Semantic ID, in catalogue order; none if no item has it."""
@@ -63,8 +63,8 @@ class Trie:
         place = self._children_of(codes[:-1]) if len(codes) == levels else None
         if place is None:
             return []
-        row = place.start + int(np.searchsorted(self._level_codes[-1][place], codes[-1]))
-        if row == place.stop or self._level_codes[-1][row] != codes[-1]:
+        row = place.start + int(np.searchsorted(self.level_codes[-1][place], codes[-1]))
+        if row == place.stop or self.level_codes[-1][row] != codes[-1]:
             return []
         return self.item_ids[int(self.offsets[row]) : int(self.offsets[row + 1])].to_list()
 
@@ -102,25 +102,26 @@ class Trie:
         return [_starts(self.codes[:, : level + 1]) for level in range(self.codes.shape[1])]
 
     @cached_property
-    def _level_codes(self) -> list[NDArray[np.int32]]:
-        """For each level, the last code of each distinct prefix that ends there."""
+    def level_codes(self) -> list[NDArray[np.int32]]:
+        """For each level, the last code of each distinct prefix that ends there, prefixes in sorted order."""
         return [np.ascontiguousarray(self.codes[rows[:-1], level]) for level, rows in enumerate(self._level_starts)]
 
     @cached_property
-    def _first_child(self) -> list[NDArray[np.int64]]:
-        """For each level but the last, where each prefix's children begin in the next level, and their number."""
+    def first_child(self) -> list[NDArray[np.int64]]:
+        """For each level but the last, where each prefix's children begin in the next level's `level_codes`, and its
+        length: the children of prefix p are first_child[l][p]:first_child[l][p + 1]."""
         return [np.searchsorted(below, rows) for rows, below in pairwise(self._level_starts)]
 
     def _children_of(self, prefix: Sequence[int]) -> slice | None:
         """Where the children of a prefix are in their level; None if there are none."""
         if len(prefix) >= len(self.code_sizes):
             return None
-        place = slice(0, len(self._level_codes[0]))
+        place = slice(0, len(self.level_codes[0]))
         for level, code in enumerate(prefix):
-            here = place.start + int(np.searchsorted(self._level_codes[level][place], code))
-            if here == place.stop or self._level_codes[level][here] != code:
+            here = place.start + int(np.searchsorted(self.level_codes[level][place], code))
+            if here == place.stop or self.level_codes[level][here] != code:
                 return None
-            place = slice(int(self._first_child[level][here]), int(self._first_child[level][here + 1]))
+            place = slice(int(self.first_child[level][here]), int(self.first_child[level][here + 1]))
         return place
 
 

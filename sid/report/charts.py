@@ -95,6 +95,34 @@ def groups(before: Mapping[int, int], after: Mapping[int, int]) -> Figure:
     }
 
 
+def recommendation(evaluation: Mapping[str, Any]) -> Figure:
+    """HR@10 and NDCG@10 in test of the index and of what it is compared with, with the spread between seeds."""
+    index = evaluation["test"]
+    names = ["this index", *(name.replace("_", " ") for name in evaluation["controls"])]
+    bars = []
+    for metric, title in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
+        spread = index[metric]["std"] or 0
+        bars.append(
+            {
+                "type": "bar",
+                "name": title,
+                "x": names,
+                "y": [index[metric]["mean"], *(found["test"][metric] for found in evaluation["controls"].values())],
+                "error_y": {"type": "data", "array": [spread, *[0] * len(evaluation["controls"])], "visible": True},
+                "hovertemplate": f"%{{x}}: {title} %{{y:.4f}}<extra></extra>",
+            }
+        )
+    return {
+        "data": bars,
+        "layout": {
+            **_LAYOUT,
+            "barmode": "group",
+            "xaxis": _axis("", type="category"),
+            "yaxis": _axis("of test's targets", rangemode="tozero"),
+        },
+    }
+
+
 def read_curve(path: Path) -> pl.DataFrame:
     """The training curve as the train stage wrote it.
 

@@ -28,6 +28,21 @@ from sid.report.markup import embedded, short
 _GROUPS_SHOWN = 20
 _GROUP_ITEMS = 8
 
+_CONTROLS = {
+    "random": "random Semantic IDs through the same transformer: what the index adds to learning by heart",
+    "popularity": "the same ranking for everyone",
+    "co_occurrence": "items that are often used near those of the history; knows no Semantic IDs",
+    "sasrec": "the same transformer on items instead of Semantic IDs",
+}
+_SLICES = {
+    "cold": "items that the train split never has",
+    "rare": "items that it has 1 to 4 times",
+    "head": "the most popular items, which together have half of it",
+    "tail": "all others that it has",
+    "short_history": "users with 1 or 2 items before",
+    "long_history": "users with 3 or more",
+}
+
 Reports = Mapping[str, Any]
 
 
@@ -46,8 +61,8 @@ def page(
         raw_codes: (N, L) the codes before it.
         items: the prepared items, one row per Semantic ID, for titles.
         near: nearest items in the input space; its queries are those that the page can find.
-        reports: the contents of reports/<name>.json for `report`, `dedupe`, `index`, `train`, `drift` and `churn`.
-            Every figure on the page is one of theirs and names its path in `data-figure`.
+        reports: the contents of reports/<name>.json for `report`, `dedupe`, `evaluate`, `index`, `train`, `drift` and
+            `churn`. Every figure on the page is one of theirs and names its path in `data-figure`.
         curve: reports/train.csv.
     """
     titles = items["title"].cast(pl.String).fill_null("")
@@ -56,10 +71,12 @@ def page(
     nodes, codes = code_map(sids, prefixes, titles, np.bincount(raw)[raw] > 1)
     data, found = search_data(sids, prefixes[-1], titles, near, codes)
     curves = charts.curves(curve)
+    evaluated = reports["evaluate"]["method"] != "none"
     figures = {
         "map": charts.treemap(nodes),
         "usage": charts.usage(sids.codes, sids.code_sizes),
         "groups": charts.groups(group_sizes(raw), group_sizes(prefixes[-1])),
+        **({"recommendation": charts.recommendation(reports["evaluate"])} if evaluated else {}),
         **{f"curve-{name}": figure for name, figure in curves.items()},
     }
     environment = Environment(
@@ -98,6 +115,12 @@ def page(
         index=reports["index"],
         drift=reports["drift"],
         churn=reports["churn"],
+        evaluation=reports["evaluate"],
+        control_notes=_CONTROLS,
+        slice_notes=_SLICES,
+        noise=verdict.noise(reports["evaluate"]["test"]["ndcg_at_10"], len(reports["evaluate"]["seeds"]))
+        if evaluated
+        else None,
     )
 
 

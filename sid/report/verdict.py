@@ -150,3 +150,14 @@ def _kept(reports: Reports) -> list[Point]:
             "The codes keep less than half of the embeddings' variance (R²): train longer or use more codes.",
         )
     ]
+
+
+def noise(figure: Mapping[str, float | None], seeds: int) -> float | None:
+    """How far the means of a figure differ by chance in two runs of the same index: two standard errors.
+
+    Args:
+        figure: `mean`, and the standard deviation `std` between seeds; None where there is one seed.
+        seeds: each run has so many.
+    """
+    spread = figure["std"]
+    return None if spread is None else 2 * spread * (2 / seeds) ** 0.5

@@ -38,7 +38,7 @@ def checkpoints(
     """Where this very training keeps its states below the folder of all; None for None."""
     if folder is None:
         return None
-    name = states.key(vectors, quant.method, settings(quant, config), extra)
+    name = states.key([vectors], quant.method, settings(quant, config), states.QUANTIZER_CODE, extra)
     return states.Checkpoints(folder / name, config.save_limit)
 
 

@@ -12,41 +12,46 @@ import pickle
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Vectors, chunks
+from sid.arrays import chunks
 
 _SHARE = 0.01  # of the time, at most about this much goes into writing
 _TRAININGS = 4  # that were begun and never finished, of which a folder keeps the states; the oldest go first
-_CODE = ("clustering", "quantizers", "measure/metrics.py", "arrays.py")  # metrics decide patience and selection
+QUANTIZER_CODE = ("clustering", "quantizers", "measure/metrics.py", "arrays.py")  # metrics decide patience, selection
 
 
-def key(vectors: Vectors, method: str, params: Mapping[str, Any], extra: bytes = b"") -> str:
+def key(
+    data: Sequence[NDArray[Any]], name: str, params: Mapping[str, Any], code: Sequence[str], extra: bytes = b""
+) -> str:
     """A name for a training that changes with its data, its params, its code, and torch.
 
     Args:
-        vectors: (N, D), read once.
-        method: begins the name.
+        data: arrays of any shape but (), read once, in chunks.
+        name: begins the name.
         params: plain values.
+        code: the modules and packages of `sid` that decide the result, as paths.
         extra: anything else the result depends on, such as a warm start.
     """
     digest = hashlib.blake2b(digest_size=12)
     package = Path(__file__).parents[2]
-    for part in _CODE:
+    for part in code:
         for file in sorted([package / part] if part.endswith(".py") else (package / part).rglob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())
     threads = torch.get_num_threads()  # sums are split among them, and so are their last bits
-    plain = {"params": params, "torch": torch.__version__, "threads": threads, "shape": vectors.shape}
+    plain = {"params": params, "torch": torch.__version__, "threads": threads, "shapes": [part.shape for part in data]}
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(extra)
-    for rows in chunks(len(vectors), 4 * vectors.shape[1]):
-        digest.update(vectors[rows].tobytes())
-    return f"{method}-{digest.hexdigest()}"
+    for array in data:
+        for rows in chunks(len(array), max(1, array[:1].nbytes)):
+            digest.update(array[rows].tobytes())
+    return f"{name}-{digest.hexdigest()}"
 
 
 class Checkpoints:

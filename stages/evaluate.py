@@ -1,0 +1,44 @@
+"""Measure how well a recommender that generates the Semantic IDs recommends."""
+
+import os
+import sys
+from pathlib import Path
+
+from sid.files import write_csv, write_json
+from sid.ids import SemanticIds
+from sid.interactions.split_files import SPLITS, load_split
+from stages import other_index
+from stages.run import Stage, run
+
+CURVE = ("run", "seed", "epoch", "loss", "ndcg_at_10")
+
+
+def main(stage: Stage) -> str:
+    """Semantic IDs, splits -> report, metrics, curve; a run that was cut off goes on from the states in checkpoints."""
+    from sid.evaluate.run import evaluate, headline, line, not_evaluated  # loads torch
+    from sid.quantizers.training import states
+
+    sids = SemanticIds.load(stage.input("sids"))
+    train, valid, test = (load_split(stage.input(name), sids.item_ids) for name in SPLITS)
+    config = stage.params.evaluate
+    if config.method == "none":
+        found = not_evaluated("evaluate.method is none")
+    elif train.source == "none":
+        found = not_evaluated("there are no interactions")
+    else:
+        checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
+        stage.resumes = lambda: states.left_at(checkpoints)
+        stage.committed = lambda: states.clear(checkpoints)
+        found = evaluate(sids.codes, sids.code_sizes, (train, valid, test), config, checkpoints)
+    write_json(stage.output("report"), found.figures)
+    write_json(stage.output("metrics"), headline(found.figures))
+    write_csv(stage.output("curve"), CURVE, found.curve)
+    for warning in found.figures.get("warnings", ()):
+        print(f"evaluate: warning: {warning}", file=sys.stderr)
+    return line(found.figures)
+
+
+if __name__ == "__main__":
+    if not any(word.split("=")[0] == "--metrics" for word in sys.argv):
+        sys.exit(other_index.main(sys.argv[1:]))
+    run("evaluate", main, inputs=("sids", *SPLITS, "checkpoints"), outputs=("report", "metrics", "curve"))
