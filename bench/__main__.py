@@ -24,7 +24,7 @@ from bench.contenders import mixture
 
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
-TABLES = ("dedupe", "metrics", "export")  # modules with a `section`
+TABLES = ("dedupe", "releases", "metrics", "export")  # modules with a `section`
 SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", *TABLES)
 Contender = tuple[str, str, dict[str, Any], int]  # what to call it, its name, changes to the job, runs
 

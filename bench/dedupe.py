@@ -16,7 +16,7 @@ from bench.child import child
 from bench.contenders import peak_mib
 from sid.arrays import chunks
 from sid.dedupe.groups import in_groups_above
-from sid.dedupe.strategies import resolve
+from sid.dedupe.resolve import resolve
 from sid.params import Dedupe
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
@@ -66,6 +66,7 @@ def measure(strategy: str, rows: int, equal: int, limit: int) -> dict[str, Any]:
         strategy=strategy,  # type: ignore[arg-type]
         move="colliding",
         max_items_per_sid=limit,
+        keep="nearest",
         sk_epsilon=0.003,
         sk_iters=50,
         max_suffix=256,

@@ -24,6 +24,9 @@ from sid.errors import InputError
 SIZES_KEY = b"sid.code_sizes"
 """Where Parquet files of this project keep the code sizes, as a JSON list in the metadata of the schema."""
 
+PUBLISHED_KEY = b"sid.published_code_sizes"
+"""Likewise, the code sizes of the release that an index goes on from."""
+
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
 _RUN = re.compile(rf"{_TOKEN.pattern}(?:\s*{_TOKEN.pattern})*")
 
@@ -85,16 +88,23 @@ class SemanticIds:
         item_ids: (N,) the ids as text, in the order of the embeddings.
         codes: (N, L) int32. In the last column alone -1 may stand for 'no token'.
         code_sizes: codes there are at each level, L of them.
+        origins: (N,) the name of the release since which an item has its Semantic ID, null where it is new; None for an
+            index that goes on from no release.
+        published_sizes: the code sizes of that release.
     """
 
     item_ids: pl.Series
     codes: Codes
     code_sizes: tuple[int, ...]
+    origins: pl.Series | None = None
+    published_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the parts against each other; InputError where they don't fit."""
         if len(self.item_ids) != len(self.codes):
             raise InputError(f"{len(self.item_ids)} item ids, but {len(self.codes)} rows of codes")
+        if self.origins is not None and len(self.origins) != len(self.codes):
+            raise InputError(f"{len(self.origins)} releases of origin, but {len(self.codes)} rows of codes")
         present = self.codes.copy()
         present[:, -1] = np.where(present[:, -1] == NO_TOKEN, 0, present[:, -1])
         check_codes(present, self.code_sizes, "Semantic IDs")
@@ -104,17 +114,35 @@ class SemanticIds:
         return [sid_text(row) for row in code_lists(self.codes)]
 
     def save(self, path: str | Path) -> None:
-        """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata."""
+        """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata.
+
+        With `origins`, a column `release` (string) too.
+        """
         flat = pa.array(self.codes.reshape(-1), type=pa.int32())
-        table = pa.table(
-            {
-                "item_id": self.item_ids.to_arrow().cast(pa.string()),
-                "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
-                "sid": pa.array(self.texts(), type=pa.string()),
-            }
+        columns = {
+            "item_id": self.item_ids.to_arrow().cast(pa.string()),
+            "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
+            "sid": pa.array(self.texts(), type=pa.string()),
+        }
+        metadata = {SIZES_KEY: json.dumps(self.code_sizes).encode()}
+        if self.origins is not None:
+            columns["release"] = self.origins.to_arrow().cast(pa.string())
+            metadata[PUBLISHED_KEY] = json.dumps(self.published_sizes).encode()
+        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+
+    def new(self) -> SemanticIds:
+        """The items whose Semantic IDs no release has: all of them where the index goes on from none."""
+        if self.origins is None:
+            return self
+        rows = self.origins.is_null().arg_true()
+        which = rows.to_numpy()
+        return SemanticIds(
+            self.item_ids.gather(rows),
+            self.codes[which],
+            self.code_sizes,
+            self.origins.gather(rows),
+            self.published_sizes,
         )
-        table = table.replace_schema_metadata({SIZES_KEY: json.dumps(self.code_sizes).encode()})
-        pq.write_table(table, path)
 
     @classmethod
     def load(cls, path: str | Path) -> SemanticIds:
@@ -125,7 +153,10 @@ class SemanticIds:
         """
         table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage")
         ids = pl.Series("item_id", table.column("item_id"))
-        return cls(ids, codes, sizes)
+        if "release" not in table.column_names:
+            return cls(ids, codes, sizes)
+        published = (table.schema.metadata or {}).get(PUBLISHED_KEY, b"[]")
+        return cls(ids, codes, sizes, pl.Series("release", table.column("release")), tuple(json.loads(published)))
 
     @classmethod
     def read(cls, path: str | Path) -> SemanticIds:
@@ -177,7 +208,8 @@ class SemanticIds:
                 f"{where}: lacks {len(lacking):,} of {len(item_ids):,} items, item {lacking[0]!r} for one: must have a "
                 "Semantic ID for each item of the catalogue"
             )
-        return SemanticIds(item_ids, self.codes[rows.to_numpy()], self.code_sizes)
+        origins = None if self.origins is None else self.origins.gather(rows)
+        return SemanticIds(item_ids, self.codes[rows.to_numpy()], self.code_sizes, origins, self.published_sizes)
 
 
 def _codes_of(path: str | Path, key: str, entry: object) -> tuple[int, ...]:

@@ -23,6 +23,9 @@ from sid.files import read_yaml
 NOT_GIVEN = "data/none"
 """The path that means "no such input". DVC has no optional dependencies, so this small file is one."""
 
+PUBLISHED = "published"
+"""The one key of params.yaml that is in no section, so that it's short on a command line."""
+
 Slack = Annotated[int, Field(ge=0, le=1 << 30)]
 CodeSize = Annotated[int, Field(ge=2, le=1 << 20)]
 PathText = Annotated[str, Field(min_length=1)]
@@ -178,9 +181,18 @@ class Dedupe(Section):
     strategy: Literal["reassign", "sinkhorn", "append", "append_colliding", "none"]
     move: Literal["colliding", "any"]
     max_items_per_sid: Annotated[int, Field(ge=1, le=1 << 20)]
+    keep: Literal["nearest", "popular"]
     sk_epsilon: Annotated[float, Field(gt=0, le=1000)]
     sk_iters: Annotated[int, Field(ge=1, le=10000)]
     max_suffix: Annotated[int, Field(ge=2, le=1 << 20)]
+
+
+class Continue(Section):
+    """`release`: how an index goes on from the published one that `published` names."""
+
+    mode: Literal["append", "refresh"]
+    retired: Literal["keep", "free"]
+    warm_start: bool
 
 
 class Evaluate(Section):
@@ -258,10 +270,13 @@ class Params:
     """The whole of params.yaml, checked.
 
     Attributes:
+        published: the folder of the release that the index goes on from; `NOT_GIVEN` for none.
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
     embed: Embed
+    published: str
+    release: Continue
     prepare: Prepare
     interactions: Interactions
     align: Align
@@ -329,6 +344,9 @@ def load(
     """
     raw = read_yaml(path)
     problems: list[str] = []
+    published = raw.pop(PUBLISHED, None)
+    if not isinstance(published, str) or not published:
+        problems.append(f"{PUBLISHED} is {_show(published)}: must be the folder of a release, or {NOT_GIVEN}")
     top: dict[str, type[Section]] = {
         "embed": Embed,
         "prepare": Prepare,
@@ -339,8 +357,9 @@ def load(
         "dedupe": Dedupe,
         "evaluate": Evaluate,
         "export": Export,
+        "release": Continue,
     }
-    problems += _unknown("", raw, top)
+    problems += _unknown("", raw, [*top, PUBLISHED])
     parts: dict[str, Section | None] = {}
     configs: dict[str, MethodConfig] = {}
     for name, kind in top.items():
@@ -359,9 +378,12 @@ def load(
     dedupe = parts.get("dedupe")
     if isinstance(quant, Quant) and isinstance(dedupe, Dedupe):
         problems += _one_level_too_many(quant, dedupe)
+    interactions = parts.get("interactions")
+    if isinstance(dedupe, Dedupe) and isinstance(interactions, Interactions):
+        problems += _nothing_to_count(dedupe, interactions)
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
-    return Params(methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
+    return Params(published=published, methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
 
 
 def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
@@ -371,6 +393,12 @@ def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
         f"dedupe.strategy is {dedupe.strategy!r}, one level more than the {MAX_LEVELS} of quant.num_emb_list: "
         f"there can be at most {MAX_LEVELS}"
     ]
+
+
+def _nothing_to_count(dedupe: Dedupe, interactions: Interactions) -> list[str]:
+    if dedupe.keep != "popular" or given(interactions.source) is not None:
+        return []
+    return [f"dedupe.keep is 'popular', by interactions, but interactions.source is {NOT_GIVEN!r}: must name them"]
 
 
 def _methods(

@@ -1,33 +1,47 @@
 """Give every item a Semantic ID of its own."""
 
+import numpy as np
+
 from sid.arrays import check_codes, load_codes, load_vectors
-from sid.catalogue.items import load_items
+from sid.catalogue.item_ids import load_ids
 from sid.dedupe.figures import figures
-from sid.dedupe.strategies import resolve
+from sid.dedupe.resolve import resolve
 from sid.files import write_json
 from sid.ids import SemanticIds
 from sid.quantizers import loading
+from sid.releases.beside import beside, origins
 from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """Vectors, items, quantizer, codes -> sids, report, metrics."""
+    """Vectors, ids, counts to keep by, quantizer, codes, and the release of params.yaml -> sids, report, metrics."""
     wanted = stage.params.dedupe
-    vectors, item_ids = load_vectors(stage.input("vectors")), load_items(stage.input("items"))["item_id"]
+    vectors, item_ids = load_vectors(stage.input("vectors")), load_ids(stage.input("ids"))
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
-    after, code_sizes = resolve(codes, quantizer, vectors, wanted)
-    SemanticIds(item_ids, after, code_sizes).save(stage.output("sids"))
-    found = figures(codes, after, code_sizes, wanted)
-    write_json(stage.output("report"), found)
-    write_json(stage.output("metrics"), {name: found[name] for name in ("collision_rate", "moved")})
-    return f"{wanted.strategy}: {found['moved']:,} items moved, collision rate {found['collision_rate']:.1%}"
+    by = np.load(stage.input("keep") / f"{wanted.keep}.npy", allow_pickle=False)
+    found = beside(stage.params, item_ids, codes)
+    release, published = found or (None, None)
+    after, code_sizes = resolve(codes, quantizer, vectors, wanted, published, by if len(by) else None)
+    if release is None:
+        sids = SemanticIds(item_ids, after, code_sizes)
+    else:
+        sids = SemanticIds(item_ids, after, code_sizes, origins(release, item_ids, after), release.code_sizes)
+    sids.save(stage.output("sids"))
+    report = figures(codes, after, code_sizes, wanted, published)
+    write_json(stage.output("report"), report)
+    write_json(stage.output("metrics"), {name: report[name] for name in ("collision_rate", "moved")})
+    moved = f"{report['moved']:,} items moved, collision rate {report['collision_rate']:.1%}"
+    if release is None:
+        return f"{wanted.strategy}: {moved}"
+    held = f"{report['published']:,} items as in {release.name}, {report['settled']:,} settled"
+    return f"{wanted.strategy}: {held}; {moved}"
 
 
 if __name__ == "__main__":
     run(
         "dedupe",
         main,
-        inputs=("vectors", "items", "quantizer", "codes"),
+        inputs=("vectors", "ids", "keep", "quantizer", "codes"),
         outputs=("sids", "report", "metrics"),
     )

@@ -1,5 +1,7 @@
 """Read interactions, split them, and write them as integer sequences, with a count for every item."""
 
+import numpy as np
+
 from sid.catalogue.items import load_items
 from sid.files import write_json
 from sid.interactions.read import read_interactions
@@ -9,7 +11,7 @@ from stages.run import Stage, run, tell
 
 
 def main(stage: Stage) -> str:
-    """Items, and what params.yaml names -> a file for each split, users, counts, report."""
+    """Items, and what params.yaml names -> a file for each split, users, counts, keep, report."""
     item_ids = load_items(stage.input("items"))["item_id"]
     wanted = stage.params.interactions
     found = read_interactions(given(wanted.source), item_ids, wanted)
@@ -17,6 +19,10 @@ def main(stage: Stage) -> str:
         save_split(stage.output(name), split, item_ids)
     save_users(stage.output("users"), found.interactions.user_ids)
     save_counts(stage.output("counts"), found.counts, item_ids, found.interactions.source)
+    keep = stage.output("keep")
+    keep.mkdir()
+    for name, by in (("nearest", []), ("popular", found.counts.train)):
+        np.save(keep / f"{name}.npy", np.asarray(by, np.int64))  # dedupe.keep names the one that dedupe reads
     figures = found.figures()
     write_json(stage.output("report"), figures)
     tell("interactions", figures)
@@ -27,4 +33,4 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    run("interactions", main, inputs=("items",), outputs=(*SPLITS, "users", "counts", "report"))
+    run("interactions", main, inputs=("items",), outputs=(*SPLITS, "users", "counts", "keep", "report"))

@@ -11,6 +11,7 @@ from sid.export.prompts import Prompts
 from sid.files import digest, read_json
 from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
+from sid.releases.beside import check_release
 from stages import pipeline, ready
 
 MAKEFILE = Path("Makefile")  # of a whole project, whose stages DVC will run
@@ -24,8 +25,10 @@ def check(wanted: params.Params) -> None:
     opened = open_embeddings(
         source.embeddings, source.item_id_column, source.embedding_column, params.given(source.ids)
     )
+    release = check_release(wanted, opened.dim)
     if opened.rows is not None:
-        check_sizes(opened.rows, wanted.quant)
+        if release is None:  # else nothing is trained
+            check_sizes(opened.rows, wanted.quant)
         if "drop" not in (source.invalid_rows, source.missing_vectors, source.outliers):
             params.refuse_too_many(opened.rows, wanted)  # else there may be a place for each that is left
     Prompts.load(wanted.export.prompts)

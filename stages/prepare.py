@@ -1,5 +1,7 @@
 """Load embeddings and item metadata, clean and align them, and write both as the prepared artifacts."""
 
+import polars as pl
+
 from sid.catalogue import cleaning as items
 from sid.catalogue.cleaning import Cleaning
 from sid.catalogue.embeddings import open_embeddings
@@ -11,7 +13,7 @@ from stages.run import Stage, run, tell
 
 
 def main(stage: Stage) -> str:
-    """params.yaml's catalogue -> vectors, items, report, metrics."""
+    """params.yaml's catalogue -> vectors, items, ids, report, metrics."""
     wanted = stage.params.prepare
     source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column, given(wanted.ids))
     metadata = None
@@ -21,7 +23,10 @@ def main(stage: Stage) -> str:
     cleaning = Cleaning(
         wanted.invalid_rows, wanted.missing_vectors, wanted.outliers, wanted.normalize, wanted.unknown_items
     )
-    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), stage.output("items"))
+    prepared = stage.output("items")
+    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), prepared)
+    ids = pl.read_parquet(prepared, columns=["item_id"], glob=False)
+    ids.write_parquet(stage.output("ids"))  # for what needs no titles
     write_json(stage.output("report"), figures)
     write_json(stage.output("metrics"), {"items": figures["items"]})
     tell("prepare", figures)
@@ -33,4 +38,4 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    run("prepare", main, inputs=(), outputs=("vectors", "items", "report", "metrics"))
+    run("prepare", main, inputs=(), outputs=("vectors", "items", "ids", "report", "metrics"))

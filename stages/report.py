@@ -12,7 +12,7 @@ from sid.report import charts, figures
 from sid.report.page import page
 from stages.run import Stage, run
 
-REPORTS = ("prepare", "align", "index", "dedupe", "evaluate", "train")
+REPORTS = ("prepare", "align", "index", "dedupe", "evaluate", "train", "drift", "churn")
 
 
 def main(stage: Stage) -> str:

@@ -1,21 +1,38 @@
-"""Fit the quantizer that quant.method names to the prepared vectors."""
+"""Fit the quantizer that quant.method names to the prepared vectors, or take the published one."""
 
 import os
+import shutil
 from pathlib import Path
 
 from sid import params
-from sid.arrays import load_vectors
+from sid.arrays import Vectors, load_vectors
 from sid.catalogue.duplicates import largest_group
-from sid.files import digest, write_csv, write_json
+from sid.catalogue.item_ids import load_ids
+from sid.files import digest, read_json, write_csv, write_json
 from sid.quantizers import methods
+from sid.releases import folder
+from sid.releases.use import load_quantizer, published
 from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
-    """Vectors -> quantizer, report, curve; a training that was cut off goes on from the states in checkpoints."""
-    from sid.quantizers.training import states  # loads torch
-
+    """Vectors, ids, and the release that params.yaml names -> quantizer, report, curve."""
     vectors = load_vectors(stage.input("vectors"))
+    release = published(stage.params, "append")
+    if release is None:
+        return fit(stage, vectors)
+    quantizer = load_quantizer(release, vectors.shape[1], stage.params.quant.device)
+    for name, output in ((folder.QUANTIZER, "quantizer"), (folder.CURVE, "curve")):
+        shutil.copyfile(release.file(name), stage.output(output))
+    write_json(stage.output("report"), {**read_json(release.file(folder.TRAINING)), "published": release.name})
+    return f"{quantizer.method} as in {release.name}, for {len(vectors):,} items"
+
+
+def fit(stage: Stage, vectors: Vectors) -> str:
+    """A new quantizer; a training that was cut off goes on from the states in checkpoints."""
+    from sid.quantizers.training import states  # loads torch
+    from sid.releases.renaming import rename
+
     # dedupe would refuse these, after all the work
     params.refuse_too_many(len(vectors), stage.params)
     params.refuse_few_suffixes(largest_group(vectors), stage.params)
@@ -23,25 +40,24 @@ def main(stage: Stage) -> str:
     checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
     stage.resumes = lambda: states.left_at(checkpoints)
     stage.committed = lambda: states.clear(checkpoints)
-    warm_start = params.warm_start_file(stage.params)
-    if warm_start is not None:
-        stage.also_reads(warm_start)
-    fitted = methods.fit(vectors, stage.params, checkpoints)
-    fitted.quantizer.save(stage.output("quantizer"))
-    method, sizes = fitted.quantizer.method, fitted.quantizer.code_sizes
-    figures = {
-        "method": method,
-        "items": len(vectors),
-        "dim": fitted.quantizer.dim,
-        "num_emb_list": list(sizes),
-    }
-    if warm_start is not None:
-        figures["warm_start_sha256"] = digest(warm_start)
-    write_json(stage.output("report"), {**figures, **fitted.figures})
+    figures: dict[str, object] = {}
+    if (file := params.warm_start_file(stage.params)) is not None:
+        stage.also_reads(file)
+        figures["warm_start_sha256"] = digest(file)
+    earlier, start = published(stage.params, "refresh"), None
+    if earlier is not None and stage.params.release.warm_start:
+        start = load_quantizer(earlier, vectors.shape[1], stage.params.quant.device)
+    fitted = methods.fit(vectors, stage.params, checkpoints, start)
+    quantizer, method, sizes = fitted.quantizer, fitted.quantizer.method, fitted.quantizer.code_sizes
+    if earlier is not None:
+        quantizer, figures["renaming"] = rename(quantizer, vectors, load_ids(stage.input("ids")), earlier)
+    quantizer.save(stage.output("quantizer"))
+    facts = {"method": method, "items": len(vectors), "dim": quantizer.dim, "num_emb_list": list(sizes)}
+    write_json(stage.output("report"), {**facts, **figures, **fitted.figures})
     columns = list(dict.fromkeys(name for row in fitted.curve for name in row))
     write_csv(stage.output("curve"), columns, fitted.curve)
     return f"{method} with codebooks of {' x '.join(map(str, sizes))} codes on {len(vectors):,} items"
 
 
 if __name__ == "__main__":
-    run("train", main, inputs=("vectors", "checkpoints"), outputs=("quantizer", "report", "curve"))
+    run("train", main, inputs=("vectors", "ids", "checkpoints"), outputs=("quantizer", "report", "curve"))

@@ -10,7 +10,7 @@ import pytest
 
 from sid import params
 from sid.dedupe.figures import figures
-from sid.dedupe.strategies import resolve
+from sid.dedupe.resolve import resolve
 from sid.errors import InputError
 from sid.measure import quality
 from sid.params import Dedupe

@@ -38,6 +38,7 @@ RANKS: list[list[str]] = [
     ["sid.decoding"],
     ["sid.evaluate"],
     ["sid.export"],
+    ["sid.releases"],
     ["sid.report"],
     ["stages"],
 ]

@@ -56,6 +56,7 @@ def test_stages_are_those_that_dvc_sees(tmp_path: Path, method: str) -> None:
         "train",
         "index",
         "dedupe",
+        "delta",
         "evaluate",
         "report",
         "export",

@@ -18,7 +18,7 @@ import pytest
 
 from sid import params
 from sid.dedupe.figures import figures as account
-from sid.dedupe.strategies import resolve
+from sid.dedupe.resolve import resolve
 from sid.ids import SemanticIds
 from sid.measure import neighbours
 from sid.quantizers import methods
@@ -194,6 +194,8 @@ def render(
         "align": ALIGNED,
         "evaluate": {"method": "none", "reason": "there are no interactions"},
         "train": {"method": "rqkmeans", "num_emb_list": list(sizes), "mse": found["mse"], "kept": True},
+        "drift": {"release": None},
+        "churn": {"release": None},
     }
     curve = pl.DataFrame({"step": [1, 2], "level": [1, 2], "mse": [2e-7, 1e-7]})
     return report.page(sids, codes, pl.DataFrame({"title": titles}), near, reports, curve), reports

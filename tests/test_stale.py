@@ -14,23 +14,29 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, ROOT, Project, make_project
 
-# What stages compute doesn't matter here: each writes a line into each of its outputs.
+# What stages compute doesn't matter here: each writes a line into each of its outputs. `keep` is a folder, of which one
+# file is always the same.
 STUB = """
 import sys
 from pathlib import Path
 given = dict(zip(sys.argv[1::2], map(Path, sys.argv[2::2])))
 for name in {outputs}:
     path = given[f"--{{name}}"]
+    if name == "keep":
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "nearest.npy").write_text("")
+        path = path / "popular.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{stage}\\n")
 """
 OUTPUTS = {
-    "prepare": ["vectors", "items", "report", "metrics"],
-    "interactions": ["train", "valid", "test", "users", "counts", "report"],
+    "prepare": ["vectors", "items", "ids", "report", "metrics"],
+    "interactions": ["train", "valid", "test", "users", "counts", "keep", "report"],
     "align": ["aligned", "aligner", "report", "metrics"],
     "train": ["quantizer", "report", "curve"],
     "index": ["codes", "report", "metrics"],
     "dedupe": ["sids", "report", "metrics"],
+    "delta": ["delta", "drift", "churn"],
     "evaluate": ["report", "metrics", "curve"],
     "report": ["page", "report", "usage", "groups", "metrics"],
     "export": ["folder", "report", "metrics"],
@@ -117,6 +123,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     shutil.copytree(ROOT / ".dvc" / "plots", project.path(".dvc/plots"))
     shutil.copy(ROOT / ".dvc" / "config", project.path(".dvc/config"))
     project.path("data/other.csv").write_text("user_id,item_id,timestamp\n")
+    project.path("releases/day1").mkdir(parents=True)
+    project.path("releases/day1/manifest.json").write_text("{}")
     project.params(export__prompts="prompts/en.yaml")
     environment = {
         **ENVIRONMENT,
@@ -149,7 +157,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["align", "dedupe", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["align", "dedupe", "delta", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -185,6 +193,10 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "a wording": ("rqkmeans", comment("prompts/en.yaml"), ["export"]),
     "a new quantizer's file": ("rqkmeans", new("sid/quantizers/fsq.py"), []),
     "a new strategy's file": ("rqkmeans", new("sid/dedupe/other.py"), []),
+    "a release to go on from": ("rqkmeans", key(published="releases/day1"), ["dedupe", "delta", "index", "train"]),
+    "how a release is written": ("rqkmeans", comment("sid/releases/publish.py"), []),
+    "how what left is treated": ("rqkmeans", key(release__retired="free"), ["dedupe", "delta"]),
+    "who keeps a contested Semantic ID": ("rqkmeans", key(dedupe__keep="popular"), ["dedupe"]),
     "a line in the table of methods": ("rqkmeans", comment("sid/quantizers/methods.py"), []),
     "the chosen method": ("rqkmeans", comment("sid/quantizers/rqkmeans.py"), ["train"]),
     "another method's module": ("rqkmeans", comment("sid/quantizers/rqvae.py"), []),
@@ -198,18 +210,18 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "another strategy's module": ("rqkmeans", comment("sid/dedupe/sinkhorn.py"), []),
     "the chosen strategy": ("rqkmeans", comment("sid/dedupe/reassign.py"), ["dedupe"]),
     "the training loop": ("rqvae", comment("sid/quantizers/training/loop.py"), ["train"]),
-    "k-means": ("rqkmeans", comment("sid/clustering/kmeans.py"), ["dedupe", "index", "report", "train"]),
+    "k-means": ("rqkmeans", comment("sid/clustering/kmeans.py"), ["dedupe", "delta", "index", "report", "train"]),
     "the catalogue's cleaning": (
         "rqkmeans",
         comment("sid/catalogue/cleaning.py"),
-        ["align", "dedupe", "export", "interactions", "prepare", "report"],
+        ["align", "export", "interactions", "prepare", "report"],
     ),
     "reading interactions": (
         "rqkmeans",
         comment("sid/interactions/read.py"),
-        ["align", "export", "interactions", "report"],
+        ["align", "delta", "export", "interactions", "report"],
     ),
-    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "evaluate", "export", "report"]),
+    "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "delta", "evaluate", "export", "report"]),
     "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
     "an export format": ("rqkmeans", comment("sid/export/grid.py"), ["export"]),
     "what rounds figures and reads prompts": ("rqkmeans", comment("sid/files.py"), ALL),
@@ -240,4 +252,4 @@ def test_another_table_of_interactions_runs_what_reads_it(pipeline: Pipeline) ->
     pipeline.project.path("dvc.lock").write_bytes(pipeline.locks["rqkmeans"])
     said = pipeline.dvc("repro")
     ran = [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["evaluate", "export", "interactions", "report"]
+    assert sorted(ran) == ["delta", "evaluate", "export", "interactions", "report"]

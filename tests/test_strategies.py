@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sid import params
-from sid.dedupe.strategies import STRATEGIES, resolve
+from sid.dedupe.resolve import resolve
+from sid.dedupe.strategies import STRATEGIES
 from sid.errors import InputError
 from sid.params import Dedupe
 from sid.quantizers import methods

@@ -15,8 +15,9 @@ from sid.arrays import Vectors, chunks
 from sid.catalogue import outliers
 from sid.catalogue.duplicates import first_equal, row_hashes
 from sid.catalogue.embeddings import Chunk, EmbeddingSource
+from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
-from sid.catalogue.metadata import Metadata, refuse_duplicates
+from sid.catalogue.metadata import Metadata
 from sid.errors import InputError, listed
 from sid.files import round6
 from sid.tables import alike, differences

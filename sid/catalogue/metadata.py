@@ -10,9 +10,10 @@ from types import MappingProxyType
 import polars as pl
 import pyarrow as pa
 
+from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
 from sid.catalogue.texts import WORDS_FOR_NOTHING, cleaned, text_of
-from sid.errors import InputError, listed
+from sid.errors import InputError
 from sid.tables import Batch, Table, as_text, open_table
 from sid.tables.files import TABLES
 from sid.tables.json_text import records
@@ -79,16 +80,6 @@ def read_metadata(
                 f"{path}: no item has a title, but there is a column {likely[0]}: prepare.title_column names it"
             )
     return Metadata(frame, left_out, warnings, notes)
-
-
-def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
-    """Raise InputError with the count and the first five ids if any id stands more than once."""
-    repeated = item_ids.filter(item_ids.is_duplicated())
-    if len(repeated):
-        distinct = repeated.unique(maintain_order=True)
-        raise InputError(
-            f"{where}: {len(distinct)} item ids stand more than once, ids must be unique: {listed(distinct)}"
-        )
 
 
 def _of_records(table: Table, item_id_column: str) -> pl.DataFrame:

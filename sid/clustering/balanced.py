@@ -57,6 +57,7 @@ def balanced_kmeans(
     seed: int = 0,
     budget_mib: int = 256,
     on_iteration: Callable[[int, float], None] | None = None,
+    start: Tensor | None = None,
 ) -> Clustering:
     """k-means whose cluster sizes lie within `size_bounds(N, k, slack)`, always.
 
@@ -75,6 +76,7 @@ def balanced_kmeans(
         budget_mib: bound on the scratch memory of rows and distances, in MiB; 64 to 4096 is sane. Beside it there are
             about 40 bytes for each row, and 40 K^2 + 16 KD bytes; `exact` holds all N x K distances.
         on_iteration: called with (iteration from 0, inertia) after each iteration.
+        start: (K, D) centroids to begin with; None finds some on a sample.
 
     Returns:
         Clustering; each centroid is the mean of its rows. Labels are not those of `nearest`. Before the last
@@ -89,10 +91,7 @@ def balanced_kmeans(
     if max_iters < 1:
         raise InputError(f"max_iters is {max_iters}; it must be at least 1")
     generator = torch.Generator().manual_seed(sub_seed(seed, 0))
-    start = points
-    if len(points) > SAMPLE * k:
-        start = Points(points.take(draw_rows(len(points), SAMPLE * k, generator)))
-    table = kmeans(start, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
+    table = _first(points, k, seed, budget_mib, generator) if start is None else start
     rows = centred(points, budget_mib)
     problem = Problem(TableScores(rows, table - rows.shift), lo, hi, budget_mib)
     if solver == "exact":
@@ -100,6 +99,14 @@ def balanced_kmeans(
     else:
         table, labels, history = _iterations(problem, rows, max_iters, sub_seed(seed, 2), on_iteration)
     return Clustering(table + rows.shift, labels, tuple(history))
+
+
+def _first(points: Points, k: int, seed: int, budget_mib: int, generator: torch.Generator) -> Tensor:
+    """(K, D) centroids of plain k-means on a sample."""
+    some = points
+    if len(points) > SAMPLE * k:
+        some = Points(points.take(draw_rows(len(points), SAMPLE * k, generator)))
+    return kmeans(some, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
 
 
 def balanced_assign(

@@ -53,6 +53,7 @@ def kmeans(
     seed: int = 0,
     budget_mib: int = 256,
     on_iteration: Callable[[int, float], None] | None = None,
+    start: Tensor | None = None,
 ) -> Clustering:
     """Lloyd's k-means (IEEE Trans. Inf. Theory 28, 1982) from D^2 seeds (k-means++, Arthur & Vassilvitskii, 2007).
 
@@ -71,6 +72,7 @@ def kmeans(
         budget_mib: bound on the scratch memory of rows and distances, in MiB; 64 to 4096 is sane. Beside it there are
             about 40 bytes for each row, and 16 KD bytes for sums and seeds.
         on_iteration: called with (iteration from 0, inertia) after each iteration of each restart.
+        start: (K, D) centroids to begin with, once; None draws seeds.
 
     Returns:
         Clustering; `labels` equals `nearest(vectors, centroids)`.
@@ -83,8 +85,8 @@ def kmeans(
     generator = torch.Generator().manual_seed(seed)
     rows = centred(points, budget_mib)
     runs = []
-    for _ in range(restarts):
-        table = seed_centroids(rows, k, budget_mib, generator)
+    for _ in range(restarts if start is None else 1):
+        table = seed_centroids(rows, k, budget_mib, generator) if start is None else start - rows.shift
         runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration))
     table, history = min(runs, key=lambda run: run[1][-1])
     centroids, labels = _use_every_code(points, table + rows.shift, budget_mib)

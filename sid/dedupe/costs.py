@@ -37,10 +37,15 @@ class Costs(Protocol):
 
 @dataclass(frozen=True)
 class QuantizerCosts:
-    """The `Costs` of a quantizer for vectors (N, D), of which only the rows asked for are read."""
+    """The `Costs` of a quantizer for vectors (N, D), of which only the rows asked for are read.
+
+    Attributes:
+        which: (n,) row numbers of the vectors that are rows 0..n-1 here; None: all, as they are.
+    """
 
     quantizer: Quantizer
     vectors: Vectors
+    which: RowNumbers | None = None
 
     @property
     def code_sizes(self) -> tuple[int, ...]:
@@ -49,7 +54,31 @@ class QuantizerCosts:
 
     def __call__(self, rows: RowNumbers, prefix: Codes) -> Doubles:
         """As in `Costs`."""
-        return self.quantizer.costs(self.vectors[rows], prefix)
+        return self.quantizer.costs(self.vectors[rows if self.which is None else self.which[rows]], prefix)
+
+
+@dataclass(frozen=True)
+class After:
+    """The `Costs` of some rows that follow others, of which nothing is asked.
+
+    Attributes:
+        count: how many those others are.
+        which: (n,) the row numbers that the rows behind them have in `costs`; None: 0, 1, 2 ...
+    """
+
+    costs: Costs
+    count: int
+    which: RowNumbers | None = None
+
+    @property
+    def code_sizes(self) -> tuple[int, ...]:
+        """As in `Costs`."""
+        return self.costs.code_sizes
+
+    def __call__(self, rows: RowNumbers, prefix: Codes) -> Doubles:
+        """As in `Costs`."""
+        behind = rows - self.count
+        return self.costs(behind if self.which is None else self.which[behind], prefix)
 
 
 def slices(count: int, columns: int) -> Iterator[slice]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sid.arrays import Codes, Vectors
+from sid.arrays import Codes
+from sid.dedupe.work import Work
 from sid.params import Dedupe
-from sid.quantizers.base import Quantizer
 
 
-def resolve(codes: Codes, quantizer: Quantizer, vectors: Vectors, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
-    """The strategy as `strategies.STRATEGIES` has it: a copy of codes (N, L)."""
-    return codes.copy(), quantizer.code_sizes
+def resolve(work: Work, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
+    """The strategy as `strategies.STRATEGIES` has it: a copy of codes (n, L)."""
+    return work.codes.copy(), work.costs.code_sizes

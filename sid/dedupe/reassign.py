@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,27 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, check_codes
-from sid.dedupe.costs import Costs, QuantizerCosts, last_level, parents, slices
+from sid.arrays import Codes, check_codes
+from sid.dedupe.costs import After, Costs, last_level, parents, slices
 from sid.dedupe.groups import Groups, RowNumbers, in_groups_above
 from sid.dedupe.matching import Integers, match
+from sid.dedupe.occupancy import Beside, beside
+from sid.dedupe.work import Work
+from sid.errors import InputError
+from sid.ids import sid_text
+from sid.measure.metrics import prefix_ids
 from sid.params import Dedupe, check_capacity
-from sid.quantizers.base import Quantizer
 
 Flags = NDArray[np.bool_]
 
 _MATCH = 1 << 26  # costs of one matching, 512 MiB
+_NAMED = 3  # prefixes in a message
 _CANDIDATES = 16  # prefixes an item remembers while prefixes spill
 
 
-def resolve(codes: Codes, quantizer: Quantizer, vectors: Vectors, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
-    """The strategy as `strategies.STRATEGIES` has it: `reassign` of codes (N, L), at the quantizer's costs."""
-    costs = QuantizerCosts(quantizer, vectors)
-    return reassign(codes, costs, max_items_per_sid=wanted.max_items_per_sid, move=wanted.move), costs.code_sizes
+def resolve(work: Work, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
+    """The strategy as `strategies.STRATEGIES` has it: `reassign` of codes (n, L), at the quantizer's costs."""
+    after = reassign(
+        work.codes,
+        work.costs,
+        max_items_per_sid=wanted.max_items_per_sid,
+        move=wanted.move,
+        taken=work.raw_taken,
+        popularity=work.popularity,
+    )
+    return after, work.costs.code_sizes
 
 
 def reassign(
-    codes: Codes, costs: Costs, *, max_items_per_sid: int = 1, move: Literal["colliding", "any"] = "colliding"
+    codes: Codes,
+    costs: Costs,
+    *,
+    max_items_per_sid: int = 1,
+    move: Literal["colliding", "any"] = "colliding",
+    taken: Codes | None = None,
+    popularity: Integers | None = None,
 ) -> Codes:
     """Move items to free codes so that no Semantic ID has more than `max_items_per_sid` items.
 
@@ -46,6 +64,9 @@ def reassign(
         max_items_per_sid: items that may share a Semantic ID, at least 1; a collision is a group of more.
         move: `colliding`: only items of a collision may move; `any`: all items of a prefix with a collision may,
             which costs a little less and moves more items.
+        taken: (t, L) codes that others hold and keep, whatever collides.
+        popularity: (N,) interactions with each item: of each group of equal codes the most popular items keep them,
+            as far as they aren't taken. None: no item has a right to stay, the least total cost decides.
 
     Returns:
         (N, L) int32 new codes; equal rows are separated like any others. Memory grows with N by a few numbers a row
@@ -53,20 +74,77 @@ def reassign(
         least cost that the parts before it leave.
 
     Raises:
-        InputError: N is larger than the number of different codes times `max_items_per_sid`.
+        InputError: N is larger than the number of different codes times `max_items_per_sid`, less what is taken.
     """
     sizes = costs.code_sizes
-    codes = check_codes(codes, sizes, "codes").copy()
-    check_capacity(len(codes), sizes, max_items_per_sid)
-    colliding = in_groups_above(codes, max_items_per_sid)
+    codes = check_codes(codes, sizes, "codes")
+    after = codes.copy()
+    if taken is None or not len(taken):
+        check_capacity(len(codes), sizes, max_items_per_sid)
+        near = Beside(codes[:0], np.arange(len(codes)), 0)
+    else:
+        near = beside(check_codes(taken, sizes, "taken codes"), codes, sizes, max_items_per_sid)
+        _check_room(codes, near, taken, sizes, max_items_per_sid)
+        costs = After(costs, len(near.taken), near.rows)
+    after[near.rows] = _settled(codes[near.rows], near.taken, costs, max_items_per_sid, move, popularity, near.rows)
+    return after
+
+
+def _settled(
+    codes: Codes,
+    held: Codes,
+    costs: Costs,
+    limit: int,
+    move: Literal["colliding", "any"],
+    popularity: Integers | None,
+    rows: RowNumbers,
+) -> Codes:
+    """New codes of rows beside `held` ones, which are rows before them to `costs`."""
+    every = np.concatenate([held, codes])
+    colliding = in_groups_above(every, limit)
     if not colliding.any():
         return codes
-    work = _Work(codes, costs)
-    movable = colliding if move == "colliding" else np.ones(len(codes), bool)
-    for level in range(len(sizes) - 1):
-        _spill(work, movable, level, math.prod(sizes[level + 1 :]) * max_items_per_sid)
-    _match_last_level(work, movable, max_items_per_sid)
-    return codes
+    movable = colliding.copy() if move == "colliding" else np.ones(len(every), bool)
+    movable[: len(held)] = False
+    if popularity is not None:
+        keepers = len(held) + _keepers(codes, held, limit, popularity[rows])
+        movable[keepers[colliding[keepers]]] = False
+    work = _Work(every, costs)
+    for level in range(every.shape[1] - 1):
+        _spill(work, movable, level, math.prod(costs.code_sizes[level + 1 :]) * limit)
+    _match_last_level(work, movable, limit)
+    return every[len(held) :]
+
+
+def _check_room(codes: Codes, near: Beside, taken: Codes, sizes: Sequence[int], limit: int) -> None:
+    """Raise InputError where the places that are left don't suffice, naming the prefixes that most want them."""
+    places = math.prod(sizes) * limit
+    if len(codes) <= places - near.places:
+        return
+    prefixes = Groups.of(parents(codes, codes.shape[1] - 1))
+    fullest = (-prefixes.sizes).argsort(kind="stable")[:_NAMED].tolist()
+    named = []
+    for group in fullest:
+        prefix = codes[prefixes.rows[prefixes.starts[group]], :-1]
+        held = np.bincount(taken[(taken[:, :-1] == prefix).all(axis=1), -1], minlength=sizes[-1])
+        left = int((limit - np.minimum(held, limit)).sum())
+        named.append(f"{sid_text(prefix.tolist()) or 'all'} {prefixes.sizes[group]} items, {left} free places")
+    raise InputError(
+        f"dedupe.strategy reassign: {len(codes)} new items, but {places - near.places} free places of {places} "
+        f"({near.places} are taken by published or reserved Semantic IDs); most wanted: {'; '.join(named)}; free the "
+        "places of retired items (release.retired), let items share (dedupe.max_items_per_sid), or refresh with more "
+        "or larger levels (release.mode)"
+    )
+
+
+def _keepers(codes: Codes, held: Codes, limit: int, popularity: Integers) -> RowNumbers:
+    """The rows that keep their codes: of each group the most popular, as many as there is room for beside `held`."""
+    keys = prefix_ids(np.concatenate([held, codes]))[-1]
+    ours = keys[len(held) :]
+    room = limit - np.bincount(keys[: len(held)], minlength=int(keys.max()) + 1)
+    order = np.argsort(-popularity, kind="stable")
+    keeps: RowNumbers = order[Groups.of(ours[order]).places() < room[ours[order]]]
+    return keeps
 
 
 @dataclass(frozen=True)
@@ -157,6 +235,11 @@ def _match_last_level(work: _Work, movable: Flags, limit: int) -> None:
     step = max(1, _MATCH // size)
     prefixes = list(_prefixes(work.codes, in_groups_above(work.codes, limit)))
     moving = [rows[movable[rows]] for rows in prefixes]
+    alone = [number for number, rows in enumerate(moving) if len(rows) == 1]
+    if alone:
+        _place_alone(work, [moving[number] for number in alone], [prefixes[number] for number in alone], limit)
+        several = [number for number, rows in enumerate(moving) if len(rows) != 1]
+        prefixes, moving = [prefixes[number] for number in several], [moving[number] for number in several]
     parts = [
         (number, slice(start, start + step))
         for number, rows in enumerate(moving)
@@ -171,6 +254,28 @@ def _match_last_level(work: _Work, movable: Flags, limit: int) -> None:
         chosen = match(cost, room, work.codes[rows, last].astype(np.int64))
         work.codes[rows, last] = chosen
         room -= np.bincount(chosen, minlength=size)
+
+
+def _place_alone(work: _Work, moving: list[RowNumbers], prefixes: list[RowNumbers], limit: int) -> None:
+    """Give rows that are the only movable ones of their prefixes the cheapest codes with room, many at once.
+
+    Args:
+        moving: the (1,) row of each prefix.
+        prefixes: all rows of each prefix.
+    """
+    last = len(work.costs.code_sizes) - 1
+    size = work.costs.code_sizes[last]
+    every, lengths = np.concatenate(moving), np.array([len(rows) for rows in prefixes])
+    inside, ends = np.concatenate(prefixes), np.cumsum(lengths)
+    for part in slices(len(every), size):
+        rows = every[part]
+        others = inside[ends[part.start] - lengths[part.start] : ends[part.stop - 1]]
+        place = np.repeat(np.arange(len(rows)), lengths[part])
+        held = np.bincount(place * size + work.codes[others, last], minlength=len(rows) * size).reshape(-1, size)
+        held[np.arange(len(rows)), work.codes[rows, last]] -= 1
+        cost = work.at(rows, last)
+        cost[held >= limit] = np.inf
+        work.codes[rows, last] = cost.argmin(axis=1)
 
 
 def _prefixes(codes: Codes, wanted: Flags) -> Iterator[RowNumbers]:

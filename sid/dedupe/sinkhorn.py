@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, check_codes
-from sid.dedupe.costs import Costs, Doubles, QuantizerCosts, last_level, parents, slices
-from sid.dedupe.groups import Groups
+from sid.arrays import Codes, check_codes
+from sid.dedupe.costs import After, Costs, Doubles, last_level, parents, slices
+from sid.dedupe.groups import Groups, RowNumbers
 from sid.dedupe.matching import Integers
+from sid.dedupe.work import Work
 from sid.params import Dedupe
-from sid.quantizers.base import Quantizer
 
 
-def resolve(codes: Codes, quantizer: Quantizer, vectors: Vectors, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
-    """The strategy as `strategies.STRATEGIES` has it: `sinkhorn` of codes (N, L), at the quantizer's costs."""
+def resolve(work: Work, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
+    """The strategy as `strategies.STRATEGIES` has it: `sinkhorn` of codes (n, L), at the quantizer's costs."""
     import torch
 
     from sid.clustering import sinkhorn as entropic
@@ -24,10 +24,16 @@ def resolve(codes: Codes, quantizer: Quantizer, vectors: Vectors, wanted: Dedupe
     def log_plan(square: Doubles) -> Doubles:
         return entropic.sinkhorn(torch.from_numpy(square), wanted.sk_epsilon, wanted.sk_iters).numpy()
 
-    return sinkhorn(codes, QuantizerCosts(quantizer, vectors), log_plan), quantizer.code_sizes
+    return sinkhorn(work.codes, work.costs, log_plan, work.raw_taken, work.popularity), work.costs.code_sizes
 
 
-def sinkhorn(codes: Codes, costs: Costs, log_plan: Callable[[Doubles], Doubles]) -> Codes:
+def sinkhorn(
+    codes: Codes,
+    costs: Costs,
+    log_plan: Callable[[Doubles], Doubles],
+    taken: Codes | None = None,
+    popularity: Integers | None = None,
+) -> Codes:
     """Give the items of each group of equal codes last-level codes that are free, by an entropic transport.
 
     MiniOneRec's scheme (rq/generate_indices.py) with three corrections: codes that others of the prefix hold count as
@@ -43,16 +49,24 @@ def sinkhorn(codes: Codes, costs: Costs, log_plan: Callable[[Doubles], Doubles])
         costs: squared distances, asked for colliding rows alone.
         log_plan: the logarithm of the transport plan with even marginals for a square matrix of costs, which are
             scaled to half their range, as `sid.clustering.sinkhorn.sinkhorn` gives it.
+        taken: (t, L) codes that others hold and keep.
+        popularity: (N,) interactions with each item: the most popular item of a group keeps its code, if that isn't
+            taken. None: the plan decides.
 
     Returns:
         (N, L) int32 new codes, which differ in the last level alone.
     """
-    codes = check_codes(codes, costs.code_sizes, "codes").copy()
+    codes = check_codes(codes, costs.code_sizes, "codes")
+    held = 0
+    if taken is not None and len(taken):
+        held = len(taken)
+        codes, costs = np.concatenate([check_codes(taken, costs.code_sizes, "taken codes"), codes]), After(costs, held)
+    codes = codes.copy()
     last = len(costs.code_sizes) - 1
     size = costs.code_sizes[last]
     keys = parents(codes, last)
     families = Groups.of(keys)
-    groups = list(Groups.of_equal(codes).larger_than(1))
+    groups = [_leaving(rows, held, popularity) for rows in Groups.of_equal(codes).larger_than(1)]
     pieces = [rows[part] for rows in groups for part in slices(len(rows), size)]
     found = last_level(costs, codes, pieces)
     for rows, cost in tqdm(found, "dedupe", len(pieces), unit="group", disable=None):
@@ -61,7 +75,15 @@ def sinkhorn(codes: Codes, costs: Costs, log_plan: Callable[[Doubles], Doubles])
         others[own] -= len(rows)
         if len(free := np.flatnonzero(others == 0)):
             codes[rows, last] = _separate(cost[:, free], free, own, cost[:, own], log_plan)
-    return codes
+    return codes[held:]
+
+
+def _leaving(rows: RowNumbers, held: int, popularity: Integers | None) -> RowNumbers:
+    """The rows of a group that look for a code: not those below `held`, nor the most popular if it may stay."""
+    ours = rows[rows >= held]
+    if popularity is None or len(ours) < len(rows):
+        return ours
+    return np.delete(ours, popularity[ours - held].argmax())
 
 
 def _separate(

@@ -25,12 +25,14 @@ class Source:
     Attributes:
         dataset: what files are called.
         items: N rows in the order of the Semantic IDs: item_id and metadata.FIELDS, all text, null where unknown.
+        known_sizes: codes of each level whose tokens the reader has already.
     """
 
     dataset: str
     sids: SemanticIds
     items: pl.DataFrame
     behaviour: Behaviour | None
+    known_sizes: tuple[int, ...] = ()
 
     @cached_property
     def catalogue(self) -> Catalogue:

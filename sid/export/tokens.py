@@ -1,4 +1,7 @@
-"""`new_tokens.json`: a JSON list of every token there can be, for a tokenizer's add_tokens."""
+"""`new_tokens.json`: a JSON list of every token there can be, for a tokenizer's add_tokens.
+
+For the new items of an index that goes on from a release, those that the release didn't have: none, as a rule.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from sid.ids import vocabulary
 
 
 def _write(folder: Path, source: Source) -> int:
-    return write_list(folder / "new_tokens.json", vocabulary(source.sids.code_sizes))
+    known = set(vocabulary(source.known_sizes))
+    return write_list(
+        folder / "new_tokens.json", [one for one in vocabulary(source.sids.code_sizes) if one not in known]
+    )
 
 
 FORMAT = Format(write=_write)

@@ -17,12 +17,15 @@ from sid.export.formats import FORMATS
 from sid.export.histories import TRAIN, Behaviour
 from sid.export.prompts import TASKS, Prompts
 from sid.export.records import records
-from sid.export.source import Source
+from sid.export.source import RecordWriter, Source
 from sid.ids import SemanticIds
 from sid.interactions import Interactions
 from sid.params import NOT_GIVEN, Export
 
 Counts = Counter[tuple[str, str]]
+
+NEW = "new"
+"""The folder, beside those of the formats, of the same formats with nothing but new Semantic IDs."""
 
 _TITLE_TASK = "title_to_sid"
 
@@ -38,7 +41,8 @@ def write_all(
     """Write the files of `wanted.formats` into an empty folder, each format into a folder of its name.
 
     Records of `wanted.tasks` are made once and handed to all formats of records as they come; formats of the
-    catalogue and of sequences are written one after another.
+    catalogue and of sequences are written one after another. Where the index goes on from a release, all formats are
+    written once more into the folder `NEW`, of the items whose Semantic IDs are new and the records that ask for them.
 
     Args:
         items: one row per Semantic ID, in the same order.
@@ -48,6 +52,7 @@ def write_all(
     Returns:
         The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary` (tokens
         of all levels); `shared_titles`: how many `titles` belong to `items` with different Semantic IDs;
+        `new`, where the index goes on from a release: `items`, `tokens` that it didn't have, and `formats`;
         `interactions` per split, `skipped_interactions` per reason (see `Behaviour`), `users` with a row in a split
         and `users_left_out`; `records` and `records_left_out` (those without a title or description) per task and
         split; per format `files` and `records` (entries or rows of formats that hold no records); `warnings`: what
@@ -74,14 +79,16 @@ def write_all(
     for name in wanted.formats:
         (folder / name).mkdir()
 
-    counts = Counter[str]()
-    for name in wanted.formats:
-        write = FORMATS[name].write
-        if write is not None:
-            counts[name] = write(folder / name, source)
-    made, left_out = _write_records(folder, source, prompts, wanted)
+    counts = _write_catalogue(folder, source, wanted)
+    delta, new_counts = _delta(source), Counter[str]()
+    if delta is not None:
+        for name in wanted.formats:
+            (folder / NEW / name).mkdir(parents=True)
+        new_counts = _write_catalogue(folder / NEW, delta, wanted)
+    made, left_out, made_new = _write_records(folder, source, delta, prompts, wanted)
     of_records = [name for name in wanted.formats if FORMATS[name].open is not None]
     counts.update(dict.fromkeys(of_records, made.total()))
+    new_counts.update(dict.fromkeys(of_records, made_new))
     if of_records:
         warnings += _no_train_records(of_records, made, wanted, behaviour)
         warnings += _contradictory_records(made, source.shared_titles)
@@ -95,30 +102,72 @@ def write_all(
         **_interaction_figures(behaviour),
         "records": _by_task(wanted.tasks, made),
         "records_left_out": _by_task(wanted.tasks, left_out),
-        "formats": {
-            name: {"files": sum(path.is_file() for path in (folder / name).rglob("*")), "records": counts[name]}
-            for name in wanted.formats
-        },
+        "formats": _files(folder, wanted, counts),
         "expected_bytes": expected.bytes,
+        **({} if source.sids.origins is None else {NEW: _new_figures(folder, delta, wanted, new_counts)}),
         "warnings": warnings,
     }
 
 
-def _write_records(folder: Path, source: Source, prompts: Prompts, wanted: Export) -> tuple[Counts, Counts]:
-    """Write all records to all formats of records; returns counts by task and split of those made and left out."""
-    made, left_out = Counts(), Counts()
+def _files(folder: Path, wanted: Export, counts: Counter[str]) -> dict[str, dict[str, int]]:
+    return {
+        name: {"files": sum(path.is_file() for path in (folder / name).rglob("*")), "records": counts[name]}
+        for name in wanted.formats
+    }
+
+
+def _delta(source: Source) -> Source | None:
+    """The items whose Semantic IDs are new; None where the index goes on from no release, or nothing is new."""
+    sids = source.sids
+    if sids.origins is None or not sids.origins.null_count():
+        return None
+    return Source(source.dataset, sids.new(), source.items.filter(sids.origins.is_null()), None, sids.published_sizes)
+
+
+def _new_figures(folder: Path, delta: Source | None, wanted: Export, counts: Counter[str]) -> dict[str, Any]:
+    if delta is None:
+        return {"items": 0, "tokens": 0, "formats": {}}
+    before, now = sum(delta.known_sizes), sum(delta.sids.code_sizes)
+    return {"items": len(delta.items), "tokens": now - before, "formats": _files(folder / NEW, wanted, counts)}
+
+
+def _write_catalogue(folder: Path, source: Source, wanted: Export) -> Counter[str]:
+    """Write the formats that aren't made of records; how many entries or rows each holds."""
+    counts = Counter[str]()
+    for name in wanted.formats:
+        write = FORMATS[name].write
+        if write is not None:
+            counts[name] = write(folder / name, source)
+    return counts
+
+
+def _write_records(
+    folder: Path, source: Source, delta: Source | None, prompts: Prompts, wanted: Export
+) -> tuple[Counts, Counts, int]:
+    """Write all records to all formats of records, and those that ask for an item of `delta` to its formats too.
+
+    Returns:
+        Counts by task and split of those made and left out, and how many are of `delta`.
+    """
+    made, left_out, made_new = Counts(), Counts(), 0
+    new = set() if delta is None else set(delta.catalogue.item_ids)
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(closing(opened(folder / name, source)))
-            for name in wanted.formats
-            if (opened := FORMATS[name].open) is not None
-        ]
+
+        def opened(into: Path, of: Source) -> list[RecordWriter]:
+            formats = [(name, FORMATS[name].open) for name in wanted.formats]
+            return [stack.enter_context(closing(one(into / name, of))) for name, one in formats if one is not None]
+
+        writers, new_writers = opened(folder, source), [] if delta is None else opened(folder / NEW, delta)
         stream = records(wanted.tasks, source.catalogue, source.behaviour, prompts, wanted.seed, left_out)
         for record in tqdm(stream, "export", unit="record", disable=None):
             made[record.task, record.split] += 1
             for writer in writers:
                 writer.add(record)
-    return made, left_out
+            if record.item_id in new:
+                made_new += 1
+                for writer in new_writers:
+                    writer.add(record)
+    return made, left_out, made_new
 
 
 def _no_train_rows(behaviour: Behaviour, wanted: Export) -> str:

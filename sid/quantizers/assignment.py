@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -63,11 +64,12 @@ def fitted_slack(quantizer: Quantizer) -> int | None:
     return slack if isinstance(slack, int) else None
 
 
-def nearest_codes(quantizer: Quantizer, vectors: Vectors) -> Codes:
-    """(N, D) -> (N, L) int32 by `Quantizer.encode`, a chunk of rows at a time."""
-    codes = np.empty((len(vectors), len(quantizer.code_sizes)), np.int32)
-    for part in tqdm(list(chunks(len(vectors), 4 * vectors.shape[1])), "index", unit="chunk", disable=None):
-        found = quantizer.encode(vectors[part])
+def nearest_codes(quantizer: Quantizer, vectors: Vectors, rows: NDArray[np.int64] | None = None) -> Codes:
+    """(N, D) -> (N, L) int32 by `Quantizer.encode`, a chunk of rows at a time; or (n, L) of the n rows asked for."""
+    count = len(vectors) if rows is None else len(rows)
+    codes = np.empty((count, len(quantizer.code_sizes)), np.int32)
+    for part in tqdm(list(chunks(count, 4 * vectors.shape[1])), "index", unit="chunk", disable=None):
+        found = quantizer.encode(vectors[part] if rows is None else vectors[rows[part]])
         codes[part] = check_codes(found, quantizer.code_sizes, f"codes of the {quantizer.method} model")
     return codes
 

@@ -11,12 +11,14 @@ from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
+import numpy as np
 from pydantic import Field
 
 from sid.arrays import ArrayRows, Rows, Vectors
+from sid.errors import InputError
 from sid.files import round6
 from sid.params import MethodConfig, Quant, Slack
-from sid.quantizers.base import Fit, Scaling
+from sid.quantizers.base import Fit, Quantizer, Scaling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,29 +82,42 @@ class Engine(Protocol):
     """Clusters the rows of one level; `kmeans` and `balanced_kmeans` with their options filled in are engines."""
 
     def __call__(
-        self, vectors: Points, k: int, /, *, seed: int, on_iteration: Callable[[int, float], None]
+        self,
+        vectors: Points,
+        k: int,
+        /,
+        *,
+        seed: int,
+        on_iteration: Callable[[int, float], None],
+        start: Tensor | None = None,
     ) -> Clustering:
-        """(N, D) float32 -> K centroids and N labels."""
+        """(N, D) float32 -> K centroids and N labels; from the centroids (K, D) `start`, if they are given."""
         ...
 
 
-def fit_kmeans(vectors: Vectors, quant: Quant, config: KMeansConfig) -> Fit:
+def fit_kmeans(vectors: Vectors, quant: Quant, config: KMeansConfig, warm_start: Quantizer | None = None) -> Fit:
     """k-means on each level; see `fit_levels`. Figures: `train_rows` that the levels were fitted on."""
     from sid.clustering.kmeans import kmeans
 
     options = config.model_dump(exclude={"train_sample"})
     rows = len(vectors) if config.train_sample is None else min(config.train_sample, len(vectors))
-    return fit_levels(vectors, quant, config, partial(kmeans, **options), rows, {"train_rows": rows})
+    return fit_levels(
+        vectors, quant, config, partial(kmeans, **options), rows, {"train_rows": rows}, warm_start=warm_start
+    )
 
 
-def fit_balanced(vectors: Vectors, quant: Quant, config: BalancedConfig) -> Fit:
+def fit_balanced(vectors: Vectors, quant: Quant, config: BalancedConfig, warm_start: Quantizer | None = None) -> Fit:
     """k-means with bounded cluster sizes on each level; see `fit_levels`."""
     if config.solver == "k_means_constrained":
+        if warm_start is not None:
+            raise InputError(
+                f"quant.{quant.method}.solver is {config.solver!r}, which starts anew: write release.warm_start: false"
+            )
         return _fit_as_minionerec(vectors, quant, config)
     from sid.clustering.balanced import balanced_kmeans
 
     options = config.model_dump(exclude={"n_init", "n_jobs"})
-    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **options))
+    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **options), warm_start=warm_start)
 
 
 def _fit_as_minionerec(vectors: Vectors, quant: Quant, config: BalancedConfig) -> Fit:
@@ -113,7 +128,15 @@ def _fit_as_minionerec(vectors: Vectors, quant: Quant, config: BalancedConfig) -
     seeds = count(quant.seed)
     options = config.model_dump(exclude={"solver"})
 
-    def engine(points: Points, k: int, /, *, seed: int, on_iteration: Callable[[int, float], None]) -> Clustering:
+    def engine(
+        points: Points,
+        k: int,
+        /,
+        *,
+        seed: int,
+        on_iteration: Callable[[int, float], None],
+        start: Tensor | None = None,
+    ) -> Clustering:
         return k_means_constrained(points, k, seed=next(seeds), on_iteration=on_iteration, **options)
 
     return fit_levels(vectors, quant, config, engine, scaling=Scaling.identity(vectors.shape[1]))
@@ -127,6 +150,7 @@ def fit_levels(
     train_rows: int | None = None,
     figures: Mapping[str, Any] | None = None,
     scaling: Scaling | None = None,
+    warm_start: Quantizer | None = None,
 ) -> Fit:
     """Fit one codebook a level on what the levels before it leave of the rows.
 
@@ -141,6 +165,7 @@ def fit_levels(
         train_rows: fit all levels on so many rows, drawn once; None is all.
         figures: what the report says beside `iterations` (of all levels together) and the last `mse`.
         scaling: what is done to rows before the first level; None centres and scales them.
+        warm_start: a ResidualQuantizer of these sizes, whose codebooks each level starts from.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
@@ -159,6 +184,7 @@ def fit_levels(
         generator = torch.Generator().manual_seed(sub_seed(quant.seed, len(quant.num_emb_list)))
         rows = ArrayRows(rows.take(draw_rows(len(vectors), train_rows, generator).numpy()))
     per_coordinate = scaling.scale**2 / (len(rows) * rows.dim)
+    starts = [None] * len(quant.num_emb_list) if warm_start is None else _starts(warm_start, scaling, quant.device)
     books: list[Vectors] = []
     curve: list[dict[str, float | int]] = []
 
@@ -169,7 +195,8 @@ def fit_levels(
                 bar.set_postfix_str(f"mse {inertia * per_coordinate:.4g}", refresh=False)
                 bar.update()
 
-            found = engine(left, quant.num_emb_list[level], seed=sub_seed(quant.seed, level), on_iteration=show)
+            own = sub_seed(quant.seed, level)
+            found = engine(left, quant.num_emb_list[level], seed=own, on_iteration=show, start=starts[level])
         books.append(found.centroids.cpu().numpy())
         for iteration, inertia in enumerate(found.inertia, 1):
             mse = inertia * per_coordinate
@@ -180,6 +207,20 @@ def fit_levels(
     found_figures = {**(figures or {}), "iterations": len(curve), "mse": round6(curve[-1]["mse"])}
     info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": found_figures}
     return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, found_figures)
+
+
+def _starts(warm_start: Quantizer, scaling: Scaling, device: str) -> list[Tensor]:
+    """The codebooks of a ResidualQuantizer in the space of another centre and scale."""
+    import torch
+
+    from sid.quantizers.residual import ResidualQuantizer
+
+    if not isinstance(warm_start, ResidualQuantizer):
+        raise InputError(f"the warm start is of {warm_start.method}, must be codebooks in the input's space")
+    unit = np.float32(warm_start.scaling.scale / scaling.scale)
+    books = [book * unit for book in warm_start.codebooks]
+    books[0] = books[0] + (warm_start.scaling.mean - scaling.mean) / np.float32(scaling.scale)
+    return [torch.from_numpy(book).to(device) for book in books]
 
 
 def _less(left: Points, codebook: Tensor, labels: Tensor) -> Points:

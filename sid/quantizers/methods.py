@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sid.errors import InputError
 from sid.params import MethodConfig, Params, Quant
 from sid.params import load as load_params
 from sid.quantizers import rqkmeans, rqkmeans_constrained, rqkmeans_plus, rqvae
-from sid.quantizers.base import Fit
+from sid.quantizers.base import Fit, Quantizer
 from sid.quantizers.loading import load, resolve_device
 
 __all__ = ["CONFIGS", "METHODS", "Method", "check_sizes", "fit", "load", "resolve_device"]
@@ -29,11 +29,12 @@ class Method(NamedTuple):
     Attributes:
         config: its section in params.yaml.
         fit: (vectors (N, D) float32 and finite, the shared keys with `device` 'cpu' or 'cuda', the method's section,
-            a folder for the states of unfinished trainings or None) -> Fit.
+            a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a quantizer of this
+            method and these sizes to start from) -> Fit.
     """
 
     config: type[MethodConfig]
-    fit: Callable[[Vectors, Quant, Any, Path | None], Fit]
+    fit: Callable[..., Fit]
 
 
 METHODS = {
@@ -46,7 +47,12 @@ METHODS = {
 CONFIGS: dict[str, type[MethodConfig]] = {name: method.config for name, method in METHODS.items()}
 
 
-def fit(vectors: Vectors, params: Params | str | Path, checkpoints: Path | None = None) -> Fit:
+def fit(
+    vectors: Vectors,
+    params: Params | str | Path,
+    checkpoints: Path | None = None,
+    warm_start: Quantizer | None = None,
+) -> Fit:
     """Fit the method that `quant.method` names.
 
     Args:
@@ -54,6 +60,7 @@ def fit(vectors: Vectors, params: Params | str | Path, checkpoints: Path | None 
         params: the settings, or the path of a params.yaml.
         checkpoints: a folder for the states of unfinished trainings, from which the same call goes on; None
             keeps none. Methods that take seconds ignore it.
+        warm_start: a quantizer of the same method and sizes to start from.
 
     Raises:
         InputError: vectors that aren't a float32 matrix, a codebook larger than N, settings that contradict each
@@ -67,7 +74,14 @@ def fit(vectors: Vectors, params: Params | str | Path, checkpoints: Path | None 
     config = settings.methods[quant.method]
     if problems := config.conflicts(quant):
         raise InputError(problems)
-    return METHODS[quant.method].fit(vectors, quant, config, checkpoints)
+    if warm_start is None:
+        return METHODS[quant.method].fit(vectors, quant, config, checkpoints)
+    if (warm_start.method, warm_start.code_sizes) != (quant.method, quant.num_emb_list):
+        raise InputError(
+            f"the warm start is {warm_start.method} with {list(warm_start.code_sizes)} codes: must be {quant.method} "
+            f"with {list(quant.num_emb_list)}, or write release.warm_start: false"
+        )
+    return METHODS[quant.method].fit(vectors, quant, config, checkpoints, warm_start=warm_start)
 
 
 def check_sizes(rows: int, quant: Quant) -> None:

@@ -7,18 +7,26 @@ from pathlib import Path
 from sid.arrays import Vectors
 from sid.params import Quant
 from sid.quantizers import levels
-from sid.quantizers.base import Fit
+from sid.quantizers.base import Fit, Quantizer
 
 RQKMeansConfig = levels.KMeansConfig
 
 
-def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig, _checkpoints: Path | None = None) -> Fit:
+def fit(
+    vectors: Vectors,
+    quant: Quant,
+    config: RQKMeansConfig,
+    _checkpoints: Path | None = None,
+    *,
+    warm_start: Quantizer | None = None,
+) -> Fit:
     """Fit one codebook a level on the residuals of the levels before it.
 
     Args:
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.
         quant: num_emb_list, seed and device are used; e_dim is not, codebooks have the input's D.
         config: what `kmeans` takes, and `train_sample`: rows, drawn once, that all levels are fitted on.
+        warm_start: a quantizer of this method and these sizes, from whose codebooks each level starts.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration (level, iteration, mse in the input
@@ -27,4 +35,4 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConfig, _checkpoints: Pa
     Source: residual quantization after Chen, Guan and Wang, Approximate Nearest Neighbor Search by Residual
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.
     """
-    return levels.fit_kmeans(vectors, quant, config)
+    return levels.fit_kmeans(vectors, quant, config, warm_start)

@@ -7,18 +7,26 @@ from pathlib import Path
 from sid.arrays import Vectors
 from sid.params import Quant
 from sid.quantizers import levels
-from sid.quantizers.base import Fit
+from sid.quantizers.base import Fit, Quantizer
 
 RQKMeansConstrainedConfig = levels.BalancedConfig
 
 
-def fit(vectors: Vectors, quant: Quant, config: RQKMeansConstrainedConfig, _checkpoints: Path | None = None) -> Fit:
+def fit(
+    vectors: Vectors,
+    quant: Quant,
+    config: RQKMeansConstrainedConfig,
+    _checkpoints: Path | None = None,
+    *,
+    warm_start: Quantizer | None = None,
+) -> Fit:
     """Fit one codebook a level by k-means with bounded cluster sizes on the residuals of the levels before it.
 
     Args:
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.
         quant: num_emb_list, seed and device are used; e_dim is not, codebooks have the input's D.
         config: what `balanced_kmeans` takes.
+        warm_start: a quantizer of this method and these sizes, from whose codebooks each level starts.
 
     Returns:
         A ResidualQuantizer. Its `encode` is by nearest codeword, row by row, and loses the balance: the index
@@ -27,4 +35,4 @@ def fit(vectors: Vectors, quant: Quant, config: RQKMeansConstrainedConfig, _chec
     Source: the constrained RQ-KMeans of OneRec and MiniOneRec, on Bradley, Bennett and Demiriz, Constrained
     K-Means Clustering, MSR-TR-2000-65.
     """
-    return levels.fit_balanced(vectors, quant, config)
+    return levels.fit_balanced(vectors, quant, config, warm_start)

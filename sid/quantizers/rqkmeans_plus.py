@@ -66,8 +66,8 @@ def fit(
         config: see there.
         checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
             None keeps nothing.
-        warm_start: a ResidualQuantizer where the codebooks start, which also sets the space that they live in; None
-            loads or fits the one that `config` names.
+        warm_start: a ResidualQuantizer, or an RQ-KMeans+, where the codebooks start, which also sets the space that
+            they live in; None loads or fits the one that `config` names.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `warm_start_mse`, `epochs` trained,
@@ -118,9 +118,12 @@ def _warm_start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig) -> Q
 
 
 def _residual(quantizer: Quantizer, config: RQKMeansPlusConfig) -> ResidualQuantizer:
-    """The quantizer, if its codebooks are in the space of the input."""
+    """The quantizer, or the codebooks of an RQ-KMeans+, if they are in the space of the input."""
+    from sid.quantizers.autoencoder import AutoencoderQuantizer
     from sid.quantizers.residual import ResidualQuantizer
 
+    if isinstance(quantizer, AutoencoderQuantizer) and quantizer.encoder.residual:
+        return ResidualQuantizer(quantizer.codebooks, quantizer.scaling, quantizer.method, quantizer.device)
     if not isinstance(quantizer, ResidualQuantizer):
         raise InputError(
             f"{config.warm_start_file}: was fitted by {quantizer.method}, must be codebooks of RQ-KMeans or its "

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sid.arrays import Vectors
 from sid.params import Quant
-from sid.quantizers.base import Fit, Scaling
+from sid.quantizers.base import Fit, Quantizer, Scaling
 from sid.quantizers.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -46,7 +46,14 @@ class RQVAEConfig(TrainingConfig):
         return problems
 
 
-def fit(vectors: Vectors, quant: Quant, config: RQVAEConfig, checkpoints: Path | None = None) -> Fit:
+def fit(
+    vectors: Vectors,
+    quant: Quant,
+    config: RQVAEConfig,
+    checkpoints: Path | None = None,
+    *,
+    warm_start: Quantizer | None = None,
+) -> Fit:
     """Train encoder, codebooks and decoder.
 
     Args:
@@ -55,6 +62,8 @@ def fit(vectors: Vectors, quant: Quant, config: RQVAEConfig, checkpoints: Path |
         config: see there.
         checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
             None keeps nothing.
+        warm_start: an RQ-VAE of these sizes, e_dim and layers, without batch normalisation, which is trained on: there
+            are no plain epochs and no k-means.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `epochs` trained, `best_epoch` that was
@@ -71,7 +80,8 @@ def fit(vectors: Vectors, quant: Quant, config: RQVAEConfig, checkpoints: Path |
     from sid.quantizers.training import loop as training
 
     job = task(vectors, quant, config)
-    kept = assemble.checkpoints(checkpoints, vectors, quant, config)
+    start = b"" if warm_start is None else assemble.load_into(job.model, warm_start, config)
+    kept = assemble.checkpoints(checkpoints, vectors, quant, config, start)
     return assemble.finish(job, training.train(job, kept), quant)
 
 

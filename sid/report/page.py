@@ -61,9 +61,8 @@ def page(
         raw_codes: (N, L) the codes before it.
         items: the prepared items, one row per Semantic ID, for titles.
         near: nearest items by the vectors that were quantized; its queries are those that the page can find.
-        reports: the contents of reports/<name>.json for `prepare`, `align`, `index`, `dedupe`, `evaluate`, `report` and
-            `train`.
-            Every figure on the page is one of theirs and names its path in `data-figure`.
+        reports: the contents of reports/<name>.json for `prepare`, `align`, `index`, `dedupe`, `evaluate`, `report`,
+            `train`, `drift` and `churn`. Every figure on the page is one of theirs and names its path in `data-figure`.
         curve: reports/train.csv.
     """
     titles = items["title"].cast(pl.String).fill_null("")
@@ -116,6 +115,8 @@ def page(
         align_details=[key for key, value in reports["align"]["details"].items() if not isinstance(value, list | dict)],
         dedupe=reports["dedupe"],
         index=reports["index"],
+        drift=reports["drift"],
+        churn=reports["churn"],
         evaluation=reports["evaluate"],
         control_notes=_CONTROLS,
         slice_notes=_SLICES,

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from sid.arrays import Vectors
 from sid.errors import InputError
 from sid.params import Quant
 from sid.quantizers.autoencoder import AutoencoderQuantizer
-from sid.quantizers.base import Fit, Scaling
+from sid.quantizers.base import Fit, Quantizer, Scaling
 from sid.quantizers.training import states
 from sid.quantizers.training.config import TrainingConfig
 from sid.quantizers.training.loop import Progress, Task
@@ -45,6 +48,32 @@ def freeze(model: Autoencoder, scaling: Scaling, quant: Quant, info: dict[str, A
     return AutoencoderQuantizer(
         model.encoder.freeze(), codebooks, model.decoder.freeze(), scaling, quant.method, quant.device, info
     )
+
+
+def load_into(model: Autoencoder, start: Quantizer, config: TrainingConfig) -> bytes:
+    """Give a model the weights and codebooks of a fitted quantizer; returns what distinguishes that one from others.
+
+    Raises:
+        InputError: it is of other layers, or batch normalisation is asked for, which a fitted one has no more.
+    """
+    refused = "write release.warm_start: false to train anew"
+    if not isinstance(start, AutoencoderQuantizer) or config.bn:
+        raise InputError(f"a training with bn {config.bn} can't start from a fitted {start.method}: {refused}")
+    seen = b""
+    with torch.no_grad():
+        for net, mlp in ((model.encoder, start.encoder), (model.decoder, start.decoder)):
+            for linear, weight, bias in zip(net.linears, mlp.weights, mlp.biases, strict=False):
+                assert isinstance(linear, nn.Linear)
+                if linear.weight.shape != weight.shape or len(net.linears) != len(mlp.weights):
+                    raise InputError(f"the layers of the warm start are others than those of params.yaml: {refused}")
+                linear.weight.copy_(torch.from_numpy(weight))
+                linear.bias.copy_(torch.from_numpy(bias))
+                seen += weight.tobytes()
+        for own, book in zip(model.codebooks, start.codebooks, strict=True):
+            own.copy_(torch.from_numpy(book))
+            seen += book.tobytes()
+        model.initialised.fill_(True)
+    return seen
 
 
 def finish(task: Task, progress: Progress, quant: Quant, figures: dict[str, Any] | None = None) -> Fit:
