@@ -1,13 +1,12 @@
 """Put what people do, as the train split has it, into the prepared vectors."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from sid.align import methods
-from sid.align.base import Inputs
+from sid.align.base import UNCHANGED, Aligned, Inputs, Make, applied, load
 from sid.align.behaviour import read_behaviour
 from sid.align.figures import figures, headline
 from sid.arrays import Vectors, load_vectors
@@ -15,7 +14,13 @@ from sid.catalogue.items import load_items
 from sid.files import link_or_copy, write_json
 from sid.interactions import load_split
 from sid.params import given
-from stages.run import Stage, run
+from sid.releases.folder import Release, open_release
+from stages.run import Stage, run, tell
+
+
+def as_published(release: Release, vectors: Vectors, make: Make) -> Aligned:
+    """What the release's aligner, if it has one, makes of all items: published codes are of such vectors."""
+    return UNCHANGED if release.aligner is None else applied(load(release.aligner), vectors, make)
 
 
 def main(stage: Stage) -> str:
@@ -39,22 +44,18 @@ def main(stage: Stage) -> str:
         stage.resumes = lambda: states.left_at(checkpoints)
         stage.committed = lambda: states.clear(checkpoints)
     inputs = Inputs(vectors, split, wanted, getattr(wanted, wanted.method), checkpoints, behaviour)
-    done = methods.align(inputs, make)
+    published = given(stage.params.published) if stage.params.release.mode == "append" else None
+    done = methods.align(inputs, make) if published is None else as_published(open_release(published), vectors, make)
     done.aligner.save(stage.output("aligner"))
     if not made:
         link_or_copy(stage.input("vectors"), target)
     found = figures(inputs, done, made[0] if made else None, warnings)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), headline(found))
-    for warning in found["warnings"]:
-        print(f"align: warning: {warning}", file=sys.stderr)
+    tell("align", found)
     return f"{found['method']} ({found['applied']} applied), {found['neighbours_kept']:.0%} of the nearest items kept"
 
 
 if __name__ == "__main__":
-    run(
-        "align",
-        main,
-        inputs=("vectors", "items", "train", "checkpoints"),
-        outputs=("aligned", "aligner", "report", "metrics"),
-    )
+    inputs = ("vectors", "items", "train", "checkpoints")
+    run("align", main, inputs=inputs, outputs=("aligned", "aligner", "report", "metrics"))

@@ -8,7 +8,7 @@ from sid.files import write_csv, write_json
 from sid.ids import SemanticIds
 from sid.interactions.split_files import SPLITS, load_split
 from stages import other_index
-from stages.run import Stage, run
+from stages.run import Stage, run, tell
 
 CURVE = ("run", "seed", "epoch", "loss", "ndcg_at_10")
 
@@ -33,8 +33,7 @@ def main(stage: Stage) -> str:
     write_json(stage.output("report"), found.figures)
     write_json(stage.output("metrics"), headline(found.figures))
     write_csv(stage.output("curve"), CURVE, found.curve)
-    for warning in found.figures.get("warnings", ()):
-        print(f"evaluate: warning: {warning}", file=sys.stderr)
+    tell("evaluate", found.figures)
     return line(found.figures)
 
 

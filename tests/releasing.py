@@ -23,7 +23,7 @@ from stages.run import Stage
 from stages.snapshot import Snapshot
 from tests.conftest import STAGES, Project
 
-INDEX = ("prepare", "interactions", "train", "index", "dedupe")
+INDEX = ("prepare", "interactions", "align", "train", "index", "dedupe")
 
 
 def run_here(project: Project, *stages: str) -> None:

@@ -174,5 +174,18 @@ class Aligned:
     warnings: tuple[str, ...] = ()
 
 
+def applied(aligner: Aligner, vectors: Vectors, make: Make) -> Aligned:
+    """Write vectors (N, D) as an aligner that was made before takes them, all of them by text alone."""
+    if not aligner.arrays:
+        return UNCHANGED
+    out: Vectors | None = None
+    for part in chunks(len(vectors), 64 * vectors.shape[1]):
+        rows = aligner.apply(vectors[part])
+        if out is None:
+            out = make(rows.shape[1])
+        out[part] = rows
+    return Aligned(aligner, {})
+
+
 UNCHANGED = Aligned(Aligner("none", {}), {})
 """What a method returns that made nothing."""
