@@ -10,7 +10,7 @@ from sid.align.base import UNCHANGED, Aligned, Inputs, Make, applied, load
 from sid.align.behaviour import read_behaviour
 from sid.align.figures import figures, headline
 from sid.arrays import Vectors, load_vectors
-from sid.catalogue.items import load_items
+from sid.catalogue.item_ids import load_ids
 from sid.files import link_or_copy, write_json
 from sid.interactions import load_split
 from sid.params import given
@@ -24,14 +24,13 @@ def as_published(release: Release, vectors: Vectors, make: Make) -> Aligned:
 
 
 def main(stage: Stage) -> str:
-    """Vectors, items, the train split alone -> aligned vectors, aligner, report, metrics."""
+    """Vectors, ids, the train split alone -> aligned vectors, aligner, report, metrics."""
     wanted, columns = stage.params.align, stage.params.prepare
-    vectors, target = load_vectors(stage.input("vectors")), stage.output("aligned")
-    items = load_items(stage.input("items"))["item_id"]
-    split, made = load_split(stage.input("train"), items), list[Vectors]()
+    vectors, ids = load_vectors(stage.input("vectors")), load_ids(stage.input("ids"))
+    split, made, target = load_split(stage.input("train"), ids), list[Vectors](), stage.output("aligned")
     behaviour, warnings = None, tuple[str, ...]()
     if wanted.method == "fuse" and (file := given(wanted.behaviour)) is not None:
-        behaviour, warnings = read_behaviour(file, items, columns.item_id_column, columns.embedding_column)
+        behaviour, warnings = read_behaviour(file, ids, columns.item_id_column, columns.embedding_column)
 
     def make(dim: int) -> Vectors:
         made.append(np.lib.format.open_memmap(target, "w+", np.float32, (len(vectors), dim)))
@@ -57,5 +56,5 @@ def main(stage: Stage) -> str:
 
 
 if __name__ == "__main__":
-    inputs = ("vectors", "items", "train", "checkpoints")
-    run("align", main, inputs=inputs, outputs=("aligned", "aligner", "report", "metrics"))
+    made = ("aligned", "aligner", "report", "metrics")
+    run("align", main, inputs=("vectors", "ids", "train", "checkpoints"), outputs=made)
