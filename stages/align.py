@@ -1,8 +1,5 @@
 """Put what people do, as the train split has it, into the prepared vectors."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 from sid.align import methods
@@ -36,12 +33,7 @@ def main(stage: Stage) -> str:
         made.append(np.lib.format.open_memmap(target, "w+", np.float32, (len(vectors), dim)))
         return made[0]
 
-    checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
-    if wanted.method == "contrastive":
-        from sid.quantizers.training import states  # loads torch
-
-        stage.resumes = lambda: states.left_at(checkpoints)
-        stage.committed = lambda: states.clear(checkpoints)
+    checkpoints = stage.checkpoints() if wanted.method == "contrastive" else stage.input("checkpoints")
     inputs = Inputs(vectors, split, wanted, getattr(wanted, wanted.method), checkpoints, behaviour)
     published = given(stage.params.published) if stage.params.release.mode == "append" else None
     done = methods.align(inputs, make) if published is None else as_published(open_release(published), vectors, make)

@@ -1,8 +1,6 @@
 """Measure how well a recommender that generates the Semantic IDs recommends."""
 
-import os
 import sys
-from pathlib import Path
 
 from sid.files import write_csv, write_json
 from sid.ids import SemanticIds
@@ -16,7 +14,6 @@ CURVE = ("run", "seed", "epoch", "loss", "ndcg_at_10")
 def main(stage: Stage) -> str:
     """Semantic IDs, splits -> report, metrics, curve; a run that was cut off goes on from the states in checkpoints."""
     from sid.evaluate.run import evaluate, headline, line, not_evaluated  # loads torch
-    from sid.quantizers.training import states
 
     sids = SemanticIds.load(stage.input("sids"))
     train, valid, test = (load_split(stage.input(name), sids.item_ids) for name in SPLITS)
@@ -26,10 +23,7 @@ def main(stage: Stage) -> str:
     elif train.source == "none":
         found = not_evaluated("there are no interactions")
     else:
-        checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
-        stage.resumes = lambda: states.left_at(checkpoints)
-        stage.committed = lambda: states.clear(checkpoints)
-        found = evaluate(sids.codes, sids.code_sizes, (train, valid, test), config, checkpoints)
+        found = evaluate(sids.codes, sids.code_sizes, (train, valid, test), config, stage.checkpoints())
     write_json(stage.output("report"), found.figures)
     write_json(stage.output("metrics"), headline(found.figures))
     write_csv(stage.output("curve"), CURVE, found.curve)

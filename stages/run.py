@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -50,6 +51,18 @@ class Stage:
     def output(self, name: str) -> Path:
         """Where to write what becomes the output --<name> once the stage has succeeded."""
         return self._outputs.partial(self._paths[name])
+
+    def checkpoints(self) -> Path:
+        """The folder for the states of a training, which says where it goes on, and is cleared with all outputs in place.
+
+        Experiments in a folder of their own (--queue, --temp) share the project's, and so go on as well.
+        """
+        from sid.quantizers.training import states  # loads torch
+
+        folder = Path(os.environ.get("DVC_ROOT", "")) / self.input("checkpoints")
+        self.resumes = lambda: states.left_at(folder)
+        self.committed = lambda: states.clear(folder)
+        return folder
 
     def also_reads(self, path: Path) -> None:
         """Have the stage fail if this file, which dvc.yaml doesn't declare, changes while it runs."""

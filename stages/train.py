@@ -1,8 +1,6 @@
 """Fit the quantizer that quant.method names to the prepared vectors, or take the published one."""
 
-import os
 import shutil
-from pathlib import Path
 
 from sid import params
 from sid.arrays import Vectors, load_vectors
@@ -30,16 +28,12 @@ def main(stage: Stage) -> str:
 
 def fit(stage: Stage, vectors: Vectors) -> str:
     """A new quantizer; a training that was cut off goes on from the states in checkpoints."""
-    from sid.quantizers.training import states  # loads torch
     from sid.releases.renaming import rename
 
     # dedupe would refuse these, after all the work
     params.refuse_too_many(len(vectors), stage.params)
     params.refuse_few_suffixes(largest_group(vectors), stage.params)
-    # experiments in a folder of their own (--queue, --temp) share the project's, and so go on as well
-    checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
-    stage.resumes = lambda: states.left_at(checkpoints)
-    stage.committed = lambda: states.clear(checkpoints)
+    checkpoints = stage.checkpoints()
     figures: dict[str, object] = {}
     if (file := params.warm_start_file(stage.params)) is not None:
         stage.also_reads(file)
