@@ -53,7 +53,7 @@ class Stage:
         return self._outputs.partial(self._paths[name])
 
     def checkpoints(self) -> Path:
-        """The folder for the states of a training, which says where it goes on, and is cleared with all outputs in place.
+        """The folder for the states of a training; the stage says where it would go on, and clears them in the end.
 
         Experiments in a folder of their own (--queue, --temp) share the project's, and so go on as well.
         """
