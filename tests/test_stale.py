@@ -25,6 +25,7 @@ for name in {outputs}:
     path.write_text("{stage}\\n")
 """
 OUTPUTS = {
+    "embed": ["vectors", "report"],
     "prepare": ["vectors", "items", "report", "metrics"],
     "interactions": ["train", "valid", "test", "users", "counts", "report"],
     "train": ["quantizer", "report", "curve"],
@@ -148,7 +149,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["dedupe", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["dedupe", "embed", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -171,8 +172,10 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "another method": ("rqkmeans", key(quant__method="rqvae"), ["train"]),
     "device": ("rqkmeans", key(quant__device="cpu"), ["train"]),
     "seeds of the evaluation": ("rqkmeans", key(evaluate__seeds=[5]), ["evaluate"]),
-    "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
+    "what encodes texts": ("rqkmeans", key(embed__model="some/model"), ["embed"]),
     "invalid rows": ("rqkmeans", key(prepare__invalid_rows="drop"), ["prepare"]),
+    "the column of titles": ("rqkmeans", key(prepare__title_column="name"), ["embed", "prepare"]),
+    "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
     "another table of interactions": ("rqkmeans", key(interactions__source="data/other.csv"), ["interactions"]),
     # files
     "the page's stylesheet": ("rqkmeans", comment("sid/report/templates/report.css"), ["report"]),
@@ -188,11 +191,14 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the chosen strategy": ("rqkmeans", comment("sid/dedupe/reassign.py"), ["dedupe"]),
     "the training loop": ("rqvae", comment("sid/quantizers/training/loop.py"), ["train"]),
     "k-means": ("rqkmeans", comment("sid/clustering/kmeans.py"), ["dedupe", "index", "report", "train"]),
-    "the catalogue's cleaning": (
+    "the catalogue's cleaning": ("rqkmeans", comment("sid/catalogue/cleaning.py"), ["prepare"]),
+    "the catalogue as prepared": (
         "rqkmeans",
-        comment("sid/catalogue/cleaning.py"),
-        ["dedupe", "export", "interactions", "prepare", "report"],
+        comment("sid/catalogue/items.py"),
+        ["dedupe", "embed", "export", "interactions", "prepare", "report"],
     ),
+    "reading tables": ("rqkmeans", comment("sid/tables/table.py"), ["embed", "interactions", "prepare"]),
+    "the items' texts": ("rqkmeans", comment("sid/embed/texts.py"), ["embed"]),
     "reading interactions": ("rqkmeans", comment("sid/interactions/read.py"), ["export", "interactions", "report"]),
     "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "evaluate", "export", "report"]),
     "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
@@ -202,7 +208,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "what checks params": ("rqkmeans", comment("sid/params.py"), []),
     "what runs the stages": ("rqkmeans", comment("stages/run.py"), []),
     "a stage": ("rqkmeans", comment("stages/index.py"), ["index"]),
-    "the items": ("rqkmeans", comment("items.json"), ["prepare"]),
+    "the items": ("rqkmeans", comment("items.json"), ["embed", "prepare"]),
 }
 
 
