@@ -9,7 +9,7 @@ from sid.align.figures import figures, headline
 from sid.arrays import Vectors, load_vectors
 from sid.catalogue.item_ids import load_ids
 from sid.files import link_or_copy, write_json
-from sid.interactions import load_split
+from sid.interactions.split_files import load_split
 from sid.params import given
 from sid.releases.folder import Release, open_release
 from stages.run import Stage, run, tell

@@ -30,6 +30,7 @@ for name in {outputs}:
     path.write_text("{stage}\\n")
 """
 OUTPUTS = {
+    "embed": ["vectors", "report"],
     "prepare": ["vectors", "items", "ids", "report", "metrics"],
     "interactions": ["train", "valid", "test", "users", "counts", "keep", "report"],
     "align": ["aligned", "aligner", "report", "metrics"],
@@ -157,7 +158,7 @@ def new(name: str) -> Edit:
     return lambda project: project.path(name).write_text("")
 
 
-ALL = ["align", "dedupe", "delta", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
+ALL = ["align", "dedupe", "delta", "embed", "evaluate", "export", "index", "interactions", "prepare", "report", "train"]
 ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "nothing": ("rqkmeans", lambda project: None, []),
     # params
@@ -185,8 +186,10 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the graph's window": ("rqkmeans", key(align__window=9), ["align"]),
     "a file of behaviour": ("rqkmeans", key(align__behaviour="data/other.csv"), ["align"]),
     "seeds of the evaluation": ("rqkmeans", key(evaluate__seeds=[5]), ["evaluate"]),
-    "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
+    "what encodes texts": ("rqkmeans", key(embed__model="some/model"), ["embed"]),
     "invalid rows": ("rqkmeans", key(prepare__invalid_rows="drop"), ["prepare"]),
+    "the column of titles": ("rqkmeans", key(prepare__title_column="name"), ["embed", "prepare"]),
+    "formats": ("rqkmeans", key(export__formats=["grid"]), ["export"]),
     "another table of interactions": ("rqkmeans", key(interactions__source="data/other.csv"), ["interactions"]),
     # files
     "the page's stylesheet": ("rqkmeans", comment("sid/report/templates/report.css"), ["report"]),
@@ -211,15 +214,18 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "the chosen strategy": ("rqkmeans", comment("sid/dedupe/reassign.py"), ["dedupe"]),
     "the training loop": ("rqvae", comment("sid/quantizers/training/loop.py"), ["train"]),
     "k-means": ("rqkmeans", comment("sid/clustering/kmeans.py"), ["dedupe", "delta", "index", "report", "train"]),
-    "the catalogue's cleaning": (
+    "the catalogue's cleaning": ("rqkmeans", comment("sid/catalogue/cleaning.py"), ["prepare"]),
+    "the catalogue as prepared": (
         "rqkmeans",
-        comment("sid/catalogue/cleaning.py"),
-        ["align", "export", "interactions", "prepare", "report"],
+        comment("sid/catalogue/items.py"),
+        ["embed", "export", "interactions", "prepare", "report"],
     ),
+    "reading tables": ("rqkmeans", comment("sid/tables/table.py"), ["align", "embed", "interactions", "prepare"]),
+    "the items' texts": ("rqkmeans", comment("sid/embed/texts.py"), ["embed"]),
     "reading interactions": (
         "rqkmeans",
         comment("sid/interactions/read.py"),
-        ["align", "delta", "export", "interactions", "report"],
+        ["delta", "export", "interactions", "report"],
     ),
     "tokens": ("rqkmeans", comment("sid/ids.py"), ["dedupe", "delta", "evaluate", "export", "report"]),
     "the recommender": ("rqkmeans", comment("sid/evaluate/recommender.py"), ["evaluate"]),
@@ -229,7 +235,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "what checks params": ("rqkmeans", comment("sid/params.py"), []),
     "what runs the stages": ("rqkmeans", comment("stages/run.py"), []),
     "a stage": ("rqkmeans", comment("stages/index.py"), ["index"]),
-    "the items": ("rqkmeans", comment("items.json"), ["prepare"]),
+    "the items": ("rqkmeans", comment("items.json"), ["embed", "prepare"]),
 }
 
 

@@ -20,7 +20,7 @@ from sid.align.graph import Graph
 from sid.arrays import Vectors, chunks
 from sid.errors import InputError
 from sid.files import NPY_ERRORS
-from sid.interactions import Split
+from sid.interactions.split_files import Split
 from sid.params import Align, Section
 
 FORMAT = 1

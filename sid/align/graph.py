@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sid.arrays import Vectors
-from sid.interactions import Split
+from sid.interactions.split_files import Split
 
 _PLACES = 1 << 22  # of a split that are looked at together
 _MOST_HELD_OUT = 4096
