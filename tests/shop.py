@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from sid.catalogue.items import FIELDS
+from sid.catalogue.texts import cleaned
 from sid.export import write_all
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
@@ -91,10 +92,11 @@ def shop(ids: list[str] | None = None, levels: int = 3) -> tuple[SemanticIds, pl
     titles = (NASTY * (len(ids) // len(NASTY) + 1))[: len(ids)]
     nothing = pl.Series([None] * len(ids), dtype=pl.String)
     described = pl.Series([None, "['First.', ' ', \"It's \\\\d second.\"]", "plain [text]", "[]", " "] * len(ids))
+    described = cleaned(described[: len(ids)], False, " ")  # as the prepare stage writes them
     frame = pl.DataFrame(
         {"item_id": ids, "title": titles, **dict.fromkeys(FIELDS[1:], nothing)},
         schema_overrides={"title": pl.String},
-    ).with_columns(described[: len(ids)].alias("description"))
+    ).with_columns(described.alias("description"))
     return SemanticIds(frame["item_id"], codes, (4, *([3] * (levels - 2)), len(ids))), frame
 
 

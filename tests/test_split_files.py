@@ -240,7 +240,7 @@ def test_the_stage_warns_of_what_it_leaves_out(finished: Project) -> None:
     assert done.returncode == 0
     first, second = done.stderr.splitlines()
     assert first.startswith(
-        "interactions: warning: log.csv: names 1 items that aren't in the catalogue, first in row 2"
+        "interactions: warning: log.csv: names 1 items that aren't in the catalogue, first in line 4: 03; did you mean"
     )
     assert first.endswith("1 of 4 rows (25%) are left out")
     assert second.startswith("interactions: warning: log.csv: there is nothing to train on: no user has 4 known")

@@ -19,6 +19,17 @@ def graded(**changes: Any) -> dict[str, Any]:
     reports = {
         "report": {"r2": 0.8, "before": {**state, "levels": {"level_1": level}}, "after": after},
         "dedupe": {"items": 5000, "max_items_per_sid": 1},
+        "prepare": {
+            "items": 5000,
+            "duplicate_rows": 0,
+            "outliers": "keep",
+            "outlier_rows": 0,
+            "outlier_row_ids": [str(row) for row in range(5)],
+            "dominant_dimensions": [],
+            "dominant_share": 0.6,
+            "saturated_rows": 0,
+            "clipped_share": 0.0,
+        },
     }
     for path, value in changes.items():
         part: Any = reports
@@ -76,6 +87,14 @@ LEVEL_1 = "report__after__levels__level_1__"
         ({"report__before__items_in_collision": 5000}, "poor"),
         ({"report__before__items_in_collision": 4999}, "good"),
         ({"report__before__items_in_collision": 5000, "report__before__groups_by_quantizer": 1}, "good"),
+        ({"prepare__duplicate_rows": 2500}, "good"),
+        ({"prepare__duplicate_rows": 2501}, "fair"),
+        ({"prepare__outlier_rows": 1}, "poor"),
+        ({"prepare__outlier_rows": 7, "prepare__outliers": "clip"}, "fair"),
+        ({"prepare__outlier_rows": 7, "prepare__outliers": "drop"}, "fair"),
+        ({"prepare__dominant_dimensions": [3]}, "poor"),
+        ({"prepare__saturated_rows": 1}, "fair"),
+        ({"prepare__clipped_share": 0.01}, "fair"),
     ],
 )
 def test_the_verdict(changes: dict[str, Any], grade: str) -> None:

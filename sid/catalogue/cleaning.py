@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from sid.arrays import Vectors, chunks
 from sid.catalogue import outliers
-from sid.catalogue.duplicates import first_equal, row_hashes
+from sid.catalogue.duplicates import MANY_EQUAL, first_equal, row_hashes
 from sid.catalogue.embeddings import Chunk, EmbeddingSource
 from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
@@ -23,7 +23,6 @@ from sid.files import round6
 from sid.tables import alike, differences
 
 _LISTED = 20
-_MANY_EQUAL = 0.5
 _QUANTILES = {"min": 0.0, "p01": 0.01, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p99": 0.99, "max": 1.0}
 
 
@@ -127,7 +126,7 @@ def prepare(
         ids, norms, hashes = ids[kept.tolist()], norms[kept], hashes[kept]
         _refuse_few(len(ids), source.path, "prepare.outliers: drop")
     duplicates = _duplicates(hashes, ids, vectors_path)
-    if duplicates["duplicate_rows"] > _MANY_EQUAL * len(ids):
+    if duplicates["duplicate_rows"] > MANY_EQUAL * len(ids):
         warnings.append(
             f"{source.path}: {duplicates['duplicate_rows']:,} of {len(ids):,} rows repeat an earlier one exactly: "
             "no codes can distinguish them"

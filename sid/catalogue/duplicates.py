@@ -9,6 +9,9 @@ from sid.arrays import Vectors, chunks
 
 Rows = NDArray[np.int64]
 
+MANY_EQUAL = 0.5
+"""A share of rows that repeat an earlier one; more is worth a warning."""
+
 
 def row_hashes(rows: Vectors) -> NDArray[np.uint64]:
     """(n, D) float32, C order -> (n,): a multilinear hash of each row's values; equal rows have equal hashes."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sid.catalogue.duplicates import MANY_EQUAL
+
 COLLISION_FAIR = 0.01  # collision rate after dedupe; 0 is good
 RECALL_GOOD, RECALL_FAIR = 0.3, 0.1  # recall@10 after dedupe
 RECALL_CHANCES = 5  # a fair recall is more than so many times what chance gives
@@ -16,8 +18,6 @@ RECALL_CHANCE_MOST = 0.5  # where chance gives so much (few items), recall and f
 FIRST_TOKEN_GOOD, FIRST_TOKEN_FAIR = 0.1, 0.02  # purity of level 1 beyond chance, as a share of what is possible
 EVEN_GOOD = 0.5  # perplexity / min(K, N) of the least even level; else fair
 R2_GOOD = 0.5  # R2 of the raw codes; else fair
-
-MANY_EQUAL = 0.5  # share of rows that repeat an earlier one; more is fair
 _NAMED = 5
 
 Grade = Literal["good", "fair", "poor"]
