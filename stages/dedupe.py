@@ -13,7 +13,7 @@ from stages.run import Stage, run
 def main(stage: Stage) -> str:
     """Vectors, items, quantizer, codes -> sids, report, metrics."""
     wanted = stage.params.dedupe
-    vectors, item_ids = load_vectors(stage.input("vectors")), load_items(stage.input("items"))["item_id"]
+    vectors, item_ids = load_vectors(stage.input("vectors"), "align"), load_items(stage.input("items"))["item_id"]
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     after, code_sizes = resolve(codes, quantizer, vectors, wanted)

@@ -13,7 +13,7 @@ def main(stage: Stage) -> str:
     """Vectors, quantizer -> codes, report, metrics."""
     from sid.quantizers.assignment import assign, slack_of  # loads torch
 
-    vectors, wanted = load_vectors(stage.input("vectors")), stage.params.index
+    vectors, wanted = load_vectors(stage.input("vectors"), "align"), stage.params.index
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes, assignment = assign(quantizer, vectors, wanted)
     with stage.output("codes").open("wb") as file:

@@ -14,7 +14,7 @@ def main(stage: Stage) -> str:
     """Vectors -> quantizer, report, curve; a training that was cut off goes on from the states in checkpoints."""
     from sid.quantizers.training import states  # loads torch
 
-    vectors = load_vectors(stage.input("vectors"))
+    vectors = load_vectors(stage.input("vectors"), "align")
     params.refuse_too_many(len(vectors), stage.params)  # dedupe would, after all the work
     # experiments in a folder of their own (--queue, --temp) share the project's, and so go on as well
     checkpoints = Path(os.environ.get("DVC_ROOT", "")) / stage.input("checkpoints")
