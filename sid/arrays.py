@@ -131,12 +131,12 @@ def load_codes(path: str | Path) -> Codes:
     return np.asarray(codes)
 
 
-def load_vectors(path: str | Path) -> Vectors:
-    """The prepared vectors (N, D) float32, mapped from disk and read only."""
+def load_vectors(path: str | Path, stage: str = "prepare") -> Vectors:
+    """The vectors (N, D) float32 that a stage (prepare or align) has written, mapped from disk and read only."""
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except NPY_ERRORS as error:
-        raise InputError(f"{path}: can't be read, run the prepare stage ({error})") from None
+        raise InputError(f"{path}: can't be read, run the {stage} stage ({error})") from None
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         raise InputError(f"{path}: has shape {vectors.shape} and dtype {vectors.dtype}, must be (N, D) float32")
     return vectors  # type: ignore[no-any-return]

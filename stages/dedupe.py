@@ -16,7 +16,7 @@ from stages.run import Stage, run
 def main(stage: Stage) -> str:
     """Vectors, ids, counts to keep by, quantizer, codes, and the release of params.yaml -> sids, report, metrics."""
     wanted = stage.params.dedupe
-    vectors, item_ids = load_vectors(stage.input("vectors")), load_ids(stage.input("ids"))
+    vectors, item_ids = load_vectors(stage.input("vectors"), "align"), load_ids(stage.input("ids"))
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     by = np.load(stage.input("keep") / f"{wanted.keep}.npy", allow_pickle=False)

@@ -24,7 +24,7 @@ def main(stage: Stage) -> str:
 
     release = open_release(folder)
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
-    vectors, raw = load_vectors(stage.input("vectors")), load_codes(stage.input("codes"))
+    vectors, raw = load_vectors(stage.input("vectors"), "align"), load_codes(stage.input("codes"))
     counts = load_counts(stage.input("counts"), load_ids(stage.input("ids")))
     drift = drift_figures(release, quantizer, vectors, raw, sids, wanted)
     if wanted.mode == "refresh":  # the new quantizer has seen them all

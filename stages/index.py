@@ -16,7 +16,7 @@ def main(stage: Stage) -> str:
     from sid.quantizers.assignment import assign, slack_of  # loads torch
     from sid.releases.encode import encode_beside
 
-    vectors, wanted = load_vectors(stage.input("vectors")), stage.params.index
+    vectors, wanted = load_vectors(stage.input("vectors"), "align"), stage.params.index
     release = published(stage.params, "append")
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     figures = {}

@@ -25,7 +25,7 @@ def main(stage: Stage) -> str:
     curve = charts.read_curve(stage.input("curve"))
     counts = load_counts(stage.input("counts"), items["item_id"])
     total = None if counts is None else counts.total
-    vectors = load_vectors(stage.input("vectors"))
+    vectors = load_vectors(stage.input("vectors"), "align")
     original = None if reports["align"]["applied"] == "none" else load_vectors(stage.input("original"))
     found, near = figures.measure(quantizer, vectors, codes, sids, total, original)
     write_json(stage.output("report"), found)

@@ -15,7 +15,7 @@ from stages.run import Stage, run
 
 def main(stage: Stage) -> str:
     """Vectors, ids, and the release that params.yaml names -> quantizer, report, curve."""
-    vectors = load_vectors(stage.input("vectors"))
+    vectors = load_vectors(stage.input("vectors"), "align")
     release = published(stage.params, "append")
     if release is None:
         return fit(stage, vectors)

@@ -339,7 +339,7 @@ def test_more_evidence_moves_further() -> None:
 
 def test_auto_takes_what_foretells_steps_best_and_says_what_it_tried() -> None:
     vectors, split = shop()
-    _, done = align(inputs(vectors, split))
+    _, done = align(inputs(vectors, split, evidence="auto"))
     tried = done.figures["evidence_tried"]
     best = max(tried, key=lambda entry: entry["mrr"])
     assert best["evidence"] == done.figures["evidence"]
@@ -654,11 +654,12 @@ def test_on_the_real_catalogue_the_next_item_of_valid_is_found_more_often() -> N
         near[np.arange(len(near)), last] = -np.inf
         return float(((near > near[np.arange(len(near)), target][:, None]).sum(axis=1) < 10).mean())
 
-    aligned, done = align(inputs(vectors, train))
+    aligned, done = align(inputs(vectors, train, alpha=1.0, evidence="auto"))
     assert done.figures["evidence"] == 8.0
     assert found(aligned) > 1.1 * found(vectors)
     permuted = np.random.default_rng(0).permutation(len(vectors)).astype(np.int32)
-    control, _ = align(inputs(vectors, dataclasses.replace(train, items=permuted[train.items])))
+    shuffled = dataclasses.replace(train, items=permuted[train.items])
+    control, _ = align(inputs(vectors, shuffled, alpha=1.0, evidence="auto"))
     assert found(control) <= 1.02 * found(vectors)
 
 

@@ -276,9 +276,15 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ),
     (
         "prepared vectors missing",
-        "train",
+        "align",
         lambda p: p.path("data/prepared/embeddings.npy").unlink(),
         "data/prepared/embeddings.npy: can't be read, run the prepare stage",
+    ),
+    (
+        "aligned vectors missing",
+        "train",
+        lambda p: p.path("data/aligned.npy").unlink(),
+        "data/aligned.npy: can't be read, run the align stage",
     ),
     ("model broken", "index", text("data/quantizer.pth", "no"), "data/quantizer.pth: can't be read as a quantizer"),
     (
@@ -397,14 +403,14 @@ def test_preflight_lets_pass_what_fits_once_invalid_rows_are_dropped(
     assert "makes 64 Semantic IDs for 65 items" in capsys.readouterr().err
     project.params(prepare__invalid_rows="drop")
     assert preflight.main() == 0
-    project.succeed("prepare", "train")
+    project.succeed("prepare", "interactions", "align", "train")
 
 
 def test_preflight_tells_of_a_warm_start_file_with_other_content(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(project.folder)
-    project.succeed("prepare", "train")
+    project.succeed("prepare", "interactions", "align", "train")
     project.path("data/quantizer.pth").rename(project.path("warm.pth"))
     changes = {"epochs": 2, "eval_step": 1, "warmup_epochs": 1, "warm_start_file": "warm.pth"}
     project.params(quant__method="rqkmeans_plus", quant__e_dim=8)

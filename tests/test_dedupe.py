@@ -122,7 +122,7 @@ def test_the_pipeline_runs_with_it(finished: Project, strategy: str) -> None:
 
 def test_a_training_that_dedupe_would_refuse_is_not_begun(project: Project) -> None:
     project.params(quant__num_emb_list=[4, 4])
-    project.succeed("prepare")
+    project.succeed("prepare", "interactions", "align")
     done = project.run("train")
     assert done.returncode == 1
     assert "[4, 4] makes 16 Semantic IDs for 60 items" in done.stderr

@@ -450,7 +450,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Project:
         evaluate__width=16,
         evaluate__seeds=[0, 1],
     )
-    project.succeed("prepare", "interactions", "train", "index", "dedupe", "evaluate")
+    project.succeed("prepare", "interactions", "align", "train", "index", "dedupe", "evaluate")
     return project
 
 

@@ -262,7 +262,7 @@ def test_the_slack_of_codebooks_whose_fit_bounded_nothing_is_minionerecs() -> No
 )
 def test_the_index_stage_assigns_as_asked(project: Project, wanted: str, method: str, used: str) -> None:
     project.params(index__assignment=wanted, quant__method=method)
-    project.succeed("prepare", "train", "index")
+    project.succeed("prepare", "interactions", "align", "train", "index")
     report = project.report("index")
     assert report["assignment"] == used
     if used == "balanced":

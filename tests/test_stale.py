@@ -206,7 +206,11 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "a wording": ("rqkmeans", comment("prompts/en.yaml"), ["export"]),
     "a new quantizer's file": ("rqkmeans", new("sid/quantizers/fsq.py"), []),
     "a new strategy's file": ("rqkmeans", new("sid/dedupe/other.py"), []),
-    "a release to go on from": ("rqkmeans", key(published="releases/day1"), ["align", "dedupe", "delta", "index", "train"]),
+    "a release to go on from": (
+        "rqkmeans",
+        key(published="releases/day1"),
+        ["align", "dedupe", "delta", "index", "train"],
+    ),
     "how a release is written": ("rqkmeans", comment("sid/releases/publish.py"), []),
     "how what left is treated": ("rqkmeans", key(release__retired="free"), ["dedupe", "delta"]),
     "who keeps a contested Semantic ID": ("rqkmeans", key(dedupe__keep="popular"), ["dedupe"]),

@@ -55,7 +55,7 @@ def append(path: Path, text: str) -> None:
 
 
 def rewrite_vectors(project: Project) -> None:
-    np.save(project.path("data/prepared/embeddings.npy"), catalogue(60, seed=9))
+    np.save(project.path("data/aligned.npy"), catalogue(60, seed=9))
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def rewrite_vectors(project: Project) -> None:
     [
         (
             "train",
-            edit("params.yaml", "seed: 0", "seed: 1"),
+            lambda project: project.params(quant__seed=1),
             "params.yaml: quant.seed changed during the run from 0 to 1",
         ),
         ("train", edit("params.yaml", "max_iters: 25", "max_iters: 9"), "params.yaml: quant.rqkmeans changed"),
         ("train", code("sid/clustering/kmeans.py"), "sid/clustering: changed"),
-        ("train", rewrite_vectors, "data/prepared/embeddings.npy: changed during the run"),
+        ("train", rewrite_vectors, "data/aligned.npy: changed during the run"),
         ("index", code("sid/measure/metrics.py"), "sid/measure/metrics.py: changed during the run"),
     ],
     ids=["shared key", "method section", "code", "data", "code of index"],
@@ -88,7 +88,7 @@ def test_an_edit_during_the_run_makes_the_stage_fail(
     assert said in lines[0]
     assert "nothing was written" in lines[0]
     after = finished.contents()
-    del before["data/prepared/embeddings.npy"], after["data/prepared/embeddings.npy"]
+    del before["data/aligned.npy"], after["data/aligned.npy"]
     assert after == before
 
 
@@ -219,7 +219,7 @@ def endless_training(folder: Path) -> Project:
     """A project whose training ends with the test, and writes a state every so often."""
     project = make_project(folder / "project")
     project.params(quant__method="rqvae", quant__rqvae__epochs=1_000_000, quant__rqvae__patience=0)
-    project.succeed("prepare")
+    project.succeed("prepare", "interactions", "align")
     return project
 
 
