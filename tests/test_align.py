@@ -312,7 +312,7 @@ def test_smooth_by_hand() -> None:
     [
         {"alpha": 0.3},
         {"evidence": 3.0},
-        {"evidence": 0.0},
+        {"evidence": "auto"},
         {"hops": 2},
         {"popularity": 0.5},
         {"window": 1},
@@ -371,7 +371,7 @@ def test_a_graph_of_other_items_moves_nothing() -> None:
         given = inputs(vectors, dataclasses.replace(split, items=permuted[split.items]))
         # the permuted users keep to the images of a kind, which is learnable: shuffle who did what as well
         shuffled = np.random.default_rng(seed).permutation(given.split.items)
-        given = inputs(vectors, dataclasses.replace(split, items=shuffled))
+        given = inputs(vectors, dataclasses.replace(split, items=shuffled), evidence="auto")
         aligned, done = align(given)
         moved.append(aligned is not vectors)
         assert within_kinds(aligned) < within_kinds(vectors) + 0.02
@@ -615,7 +615,7 @@ def test_what_is_held_out_is_never_seen(project: Project) -> None:
     [
         ({"align__smooth__alpha": 1.5}, "align.smooth.alpha is 1.5: must be less than or equal to 1"),
         ({"align__smooth__evidence": "much"}, "align.smooth.evidence"),
-        ({"align__method": "fuse", "align__behaviour": "items.json"}, "items.json: unknown kind of file"),
+        ({"align__method": "fuse", "align__behaviour": "items.json"}, "items.json: no column embedding"),
         ({"align__method": "fuse", "align__fuse__dim": 60}, "align.fuse.dim is 60: must be below"),
         ({"align__method": "swing"}, "align.method is 'swing': must be"),
     ],
