@@ -70,7 +70,7 @@ def test_the_warm_starts_section_is_asked_too_and_keys_are_named_in_full(
 def seeds_of_levels(seed: int) -> list[int]:
     seeds = []
 
-    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object) -> Clustering:
+    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object, start: object) -> Clustering:
         seeds.append(seed)
         return kmeans(vectors, k, max_iters=1)
 
@@ -98,7 +98,7 @@ def test_rows_that_are_not_held_fit_the_same_codebooks(method: str, monkeypatch:
 def test_all_levels_are_fitted_on_the_sample_alone() -> None:
     seen = []
 
-    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object) -> Clustering:
+    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object, start: object) -> Clustering:
         seen.append(vectors.part(slice(0, len(vectors))).clone())
         return kmeans(vectors, k, seed=seed)
 
