@@ -469,7 +469,7 @@ def test_the_stage_writes_figures_curve_and_headline(shop: Project) -> None:
 
 
 def test_the_page_shows_it(shop: Project) -> None:
-    shop.succeed("report")
+    shop.succeed("delta", "report")
     text = shop.path("reports/report.html").read_text()
     assert "chart-recommendation" in text
     assert 'data-figure="evaluate.test.ndcg_at_10.mean"' in text

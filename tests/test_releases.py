@@ -206,7 +206,7 @@ def test_vectors_of_another_dimension_are_refused(day1: Project) -> None:
     catalogue_of(day1, IDS[:60], catalogue(60, dim=5))
     with chdir(day1.folder), pytest.raises(InputError, match="takes vectors of 8 dimensions, the embeddings have 5"):
         preflight.check(params.load("params.yaml", CONFIGS, CHOICES))
-    run_here(day1, "prepare")
+    run_here(day1, "prepare", "interactions", "align")
     with pytest.raises(InputError, match=r"releases/day1/quantizer.pth: takes vectors of 8 dimensions, the embed"):
         run_here(day1, "train")
 
@@ -301,4 +301,4 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
     release = open_release(project.path("releases/day1"))
     assert release.manifest["git_commit"] == do("git", "rev-parse", "HEAD").strip()
     assert json.loads(release.file("new_tokens.json").read_text()) == vocabulary((4, 4, 16))
-    assert {path.name for path in release.folder.iterdir()} == {*folder.FILES, folder.MANIFEST}
+    assert {path.name for path in release.folder.iterdir()} == {*folder.FILES, folder.MANIFEST, "aligner.npz"}

@@ -323,6 +323,7 @@ def said_by(
     if not (folder / "params.yaml").exists():
         for name in ("params.yaml", "dvc.yaml"):
             shutil.copy(ROOT / name, folder)
+        shutil.copytree(ROOT / "stages/tracked", folder / "stages/tracked", symlinks=True)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     for name, value in environment.items():
