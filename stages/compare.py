@@ -19,6 +19,7 @@ from sid.files import write_csv
 from sid.ids import SemanticIds, sid_text
 from sid.measure.churn import churn, padded
 from sid.releases.folder import SIDS
+from stages.run import alone
 
 _SHOWN = 10
 
@@ -30,16 +31,7 @@ def main() -> int:
     parser.add_argument("after", type=Path, help="the later one")
     parser.add_argument("--changed", type=Path, metavar="CSV", help="write every item that changed here")
     given = parser.parse_args()
-    try:
-        print(_compare(given.before, given.after, given.changed))
-    except InputError as error:
-        for problem in error.problems:
-            print(f"compare: error: {problem}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"compare: error: {error.filename or 'disk'}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    return 0
+    return alone("compare", lambda: _compare(given.before, given.after, given.changed))
 
 
 def _compare(before: Path, after: Path, changed: Path | None) -> str:

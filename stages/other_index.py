@@ -8,19 +8,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sid import params
 from sid.catalogue.items import load_items
 from sid.errors import InputError
+from sid.evaluate.ranking import with_spread
 from sid.evaluate.run import evaluate
+from sid.export.formats import CHOICES
 from sid.files import read_json, write_json
 from sid.ids import SemanticIds
 from sid.interactions import SPLITS, load_split
-from sid.params import Params
+from sid.quantizers.methods import CONFIGS
 from stages import pipeline
 from stages.run import alone
 
 
-def evaluate_other(sids: Path, report: Path | None, wanted: Params) -> None:
-    """Print an index's figures beside the pipeline's own, and write all of them if a path is given."""
+def evaluate_other(sids: Path, report: Path | None) -> str:
+    """An index's figures beside the pipeline's own as lines; all of them are written if a path is given."""
+    wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
     config = wanted.evaluate.model_copy(update={"method": "transformer"})
     stages = pipeline.declared()
     item_ids = load_items(stages["interactions"].option("items"))["item_id"]
@@ -33,10 +37,9 @@ def evaluate_other(sids: Path, report: Path | None, wanted: Params) -> None:
     columns = {str(sids): found}
     if own.exists() and (before := read_json(own))["method"] != "none":
         columns[str(own)] = before
-    for row in table(columns):
-        print(row)
     if report is not None:
         write_json(report, found)
+    return "\n".join(table(columns))
 
 
 def table(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -45,10 +48,7 @@ def table(columns: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [f"{'':<{width}}  {'split':<5}  {'HR@10':>16}  {'NDCG@10':>16}"]
     for split in SPLITS[1:]:
         for name, found in columns.items():
-            cells = []
-            for metric in ("hr_at_10", "ndcg_at_10"):
-                value = found[split][metric]
-                cells.append(f"{value['mean']:.4f}" + ("" if value["std"] is None else f" ± {value['std']:.4f}"))
+            cells = [with_spread(found[split][metric]) for metric in ("hr_at_10", "ndcg_at_10")]
             lines.append(f"{name:<{width}}  {split:<5}  {cells[0]:>16}  {cells[1]:>16}")
     return lines
 
@@ -59,4 +59,4 @@ def main(words: list[str]) -> int:
     parser.add_argument("--sids", type=Path, required=True, metavar="PATH", help="a .parquet or index.json")
     parser.add_argument("--report", type=Path, metavar="PATH", help="write all figures there as JSON")
     arguments = parser.parse_args(words)
-    return alone("evaluate", lambda wanted: evaluate_other(arguments.sids, arguments.report, wanted))
+    return alone("evaluate", lambda: evaluate_other(arguments.sids, arguments.report))

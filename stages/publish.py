@@ -23,12 +23,12 @@ from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.publish import Index, publish, refuse_existing
 from stages import pipeline
-from stages.run import LOCK
+from stages.run import LOCK, alone
 
 RELEASES = Path("releases")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_TRACED = (pipeline.PIPELINE, pipeline.PARAMS, LOCK, "sid", "stages", "prompts", "tracked")  # must all be in Git
+_TRACED = (pipeline.PIPELINE, pipeline.PARAMS, LOCK, "sid", "stages", "prompts")  # must all be in Git
 _LAST = "dedupe"  # the stage whose output is published
 
 
@@ -37,16 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m stages.publish", description=__doc__)
     parser.add_argument("name", help="of the release, e.g. 2026-11-28")
     name = parser.parse_args().name
-    try:
-        print(_publish(name))
-    except InputError as error:
-        for problem in error.problems:
-            print(f"publish: error: {problem}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"publish: error: {error.filename or 'disk'}: {error.strerror or error}", file=sys.stderr)
-        return 1
-    return 0
+    return alone("publish", lambda: _publish(name))
 
 
 def _publish(name: str) -> str:

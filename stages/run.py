@@ -89,10 +89,13 @@ def run(name: str, body: Callable[[Stage], str], *, inputs: Sequence[str], outpu
     sys.exit(_run(name, body, paths))
 
 
-def alone(name: str, body: Callable[[Params], None]) -> int:
-    """Run a program that isn't a stage of the pipeline: its exit status, after one line on stderr per mistake."""
+def alone(name: str, body: Callable[[], str]) -> int:
+    """Run a program that isn't a stage of the pipeline and print what it returns: 0, or 1 for a user's mistake.
+
+    A mistake is one line each on stderr.
+    """
     try:
-        body(params.load(PARAMS, CONFIGS, CHOICES))
+        print(body())
     except InputError as error:
         for problem in error.problems:
             _say(name, f"error: {problem}")

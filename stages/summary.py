@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from sid.evaluate.ranking import with_spread
 from sid.report.verdict import noise
 
 OUTPUTS = {
@@ -52,12 +53,9 @@ def recommends(evaluation: dict[str, Any], before: dict[str, float | None]) -> l
     """The line of the evaluation, and how much of the difference to the last commit is noise; none without one."""
     if evaluation["method"] == "none":
         return []
-    cells = []
-    for metric, title in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
-        value = evaluation["test"][metric]
-        cells.append(f"{title} {value['mean']:.4f}" + ("" if value["std"] is None else f" ± {value['std']:.4f}"))
-    value, was = evaluation["test"]["ndcg_at_10"], before.get("ndcg_at_10")
-    lines = [("recommends", ", ".join(cells))]
+    test = evaluation["test"]
+    lines = [("recommends", f"HR@10 {with_spread(test['hr_at_10'])}, NDCG@10 {with_spread(test['ndcg_at_10'])}")]
+    value, was = test["ndcg_at_10"], before.get("ndcg_at_10")
     bound = noise(value, len(evaluation["seeds"]))
     if was is not None and was != value["mean"]:
         change = value["mean"] - was

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bench.align import hit_rate
 from sid.align import methods
 from sid.align.base import Aligned, Aligner, Behaviour, Inputs, load
 from sid.align.behaviour import read_behaviour
@@ -645,22 +646,13 @@ def test_on_the_real_catalogue_the_next_item_of_valid_is_found_more_often() -> N
     ids = pl.Series([str(row) for row in range(len(vectors))])
     train, valid, _ = read_interactions(CATALOGUE, ids, PARAMS.interactions).interactions.splits
 
-    def found(aligned: Vectors) -> float:
-        places = valid.targets()[1]
-        last, target = valid.items[places - 1], valid.items[places]
-        last, target = last[last != target], target[last != target]
-        units = Directions.of(aligned, centre_of(aligned)).units
-        near = units[last] @ units.T
-        near[np.arange(len(near)), last] = -np.inf
-        return float(((near > near[np.arange(len(near)), target][:, None]).sum(axis=1) < 10).mean())
-
     aligned, done = align(inputs(vectors, train, alpha=1.0, evidence="auto"))
     assert done.figures["evidence"] == 8.0
-    assert found(aligned) > 1.1 * found(vectors)
+    assert hit_rate(aligned, valid) > 1.1 * hit_rate(vectors, valid)
     permuted = np.random.default_rng(0).permutation(len(vectors)).astype(np.int32)
     shuffled = dataclasses.replace(train, items=permuted[train.items])
     control, _ = align(inputs(vectors, shuffled, alpha=1.0, evidence="auto"))
-    assert found(control) <= 1.02 * found(vectors)
+    assert hit_rate(control, valid) <= 1.02 * hit_rate(vectors, valid)
 
 
 def test_beside_a_release_its_aligner_takes_every_item(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

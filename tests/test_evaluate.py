@@ -18,7 +18,7 @@ from sid.arrays import NO_TOKEN
 from sid.errors import InputError
 from sid.evaluate import baselines, run
 from sid.evaluate.beam import Paths, search
-from sid.evaluate.histories import Questions, Sequences, questions, stretches, user_histories
+from sid.evaluate.histories import Questions, questions, stretches, user_histories
 from sid.evaluate.index import Index, item_index, random_index
 from sid.evaluate.ranking import Slots, metrics_of, slots_of_beams, slots_of_scores
 from sid.evaluate.recommender import BEGIN, Recommender
@@ -26,6 +26,7 @@ from sid.evaluate.run import evaluate
 from sid.evaluate.signals import signals
 from sid.evaluate.training import Training
 from sid.ids import SemanticIds
+from sid.interactions.sequences import Sequences
 from sid.interactions.split_files import Split
 from sid.params import Evaluate
 from sid.quantizers.training.states import Checkpoints

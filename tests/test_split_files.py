@@ -141,7 +141,7 @@ def test_a_split_that_says_nothing_of_its_source_is_refused(tmp_path: Path) -> N
 
 
 def sequences(found: Interactions, ids: pl.Series = IDS) -> dict[str, str]:
-    whole = user_sequences(found)
+    whole = user_sequences(found.splits, len(found.user_ids))
     assert (whole.items.dtype, whole.offsets.dtype) == ("int32", "int64")
     return {
         user: "".join(ids[item] for item in whole.items[start:stop].tolist())
@@ -150,7 +150,9 @@ def sequences(found: Interactions, ids: pl.Series = IDS) -> dict[str, str]:
 
 
 def held_out(found: Reading, shortest: int = 3) -> bool:
-    return holds_out_last(found.interactions, user_sequences(found.interactions), shortest)
+    return holds_out_last(
+        found.interactions, user_sequences(found.interactions.splits, len(found.interactions.user_ids)), shortest
+    )
 
 
 def test_sequences_are_put_together_from_lines(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from sid.arrays import chunks
-from sid.evaluate.histories import Questions, Sequences
+from sid.evaluate.histories import Questions
 from sid.evaluate.ranking import Floats, Ints, Slots, slots_of_scores
+from sid.interactions.sequences import Sequences
 
 _WINDOW = 3  # items on that many places apart occur together
 _SHRINKAGE = 5.0

@@ -5,44 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
-from sid.interactions.sequences import user_sequences
-from sid.interactions.split_files import Interactions, Places, Rows, Split, ranges
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """What users did, oldest first: sequence s is items[offsets[s]:offsets[s + 1]].
-
-    Attributes:
-        items: (T,) int32 row numbers of items.
-        offsets: (S + 1,) int64.
-    """
-
-    items: Rows
-    offsets: Places
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> Places:
-        """(S,) int64."""
-        lengths: Places = np.diff(self.offsets)
-        return lengths
-
-    def take(self, index: Places) -> Sequences:
-        """The sequences of these numbers (n,)."""
-        lengths = self.lengths[index]
-        return Sequences(self.items[ranges(self.offsets[index], lengths)], np.r_[0, lengths.cumsum()])
-
-    def padded(self, fill: int) -> Rows:
-        """(S, longest) int32, each sequence followed by `fill`."""
-        lengths = self.lengths
-        table = np.full((len(self), int(lengths.max(initial=0))), fill, np.int32)
-        table[np.arange(table.shape[1]) < lengths[:, None]] = self.items
-        return table
+from sid.interactions.sequences import Sequences, user_sequences
+from sid.interactions.split_files import Places, Rows, Split, ranges
 
 
 @dataclass(frozen=True)
@@ -69,10 +34,7 @@ def user_histories(train: Split, limit: int | None, seed: int) -> Sequences:
         limit: users that are drawn by `seed`, 1 or more; None takes all.
         seed: of the draw.
     """
-    users = int(train.users.max(initial=-1)) + 1
-    later = Split.empty(train.source)
-    whole = user_sequences(Interactions(pl.Series([""]).new_from_index(0, users), (train, later, later)))
-    found = Sequences(whole.items, whole.offsets)
+    found = user_sequences((train,), int(train.users.max(initial=-1)) + 1)
     return found.take(_draw(np.flatnonzero(found.lengths), limit, seed))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,12 @@ def slots_of_scores(scores: Floats, targets: Ints) -> Slots:
     """Of scores (R, N) of all items: equal scores share a place; targets (R,) are item numbers."""
     own = scores[np.arange(len(targets)), targets][:, None]
     return Slots((scores > own).sum(axis=1), (scores == own).sum(axis=1))
+
+
+def with_spread(figure: Mapping[str, float | None]) -> str:
+    """A figure's `mean` and, where there are several seeds, its `std`: '0.0851 ± 0.0012'."""
+    spread = figure["std"]
+    return f"{figure['mean']:.4f}" + ("" if spread is None else f" ± {spread:.4f}")
 
 
 def metrics_of(slots: Slots) -> dict[str, Floats]:

@@ -15,12 +15,13 @@ from tqdm import tqdm
 from sid.arrays import Codes
 from sid.errors import InputError
 from sid.evaluate import baselines
-from sid.evaluate.histories import Questions, Sequences, questions, stretches, user_histories
+from sid.evaluate.histories import Questions, questions, stretches, user_histories
 from sid.evaluate.index import Index, item_index, random_index
-from sid.evaluate.ranking import Floats, Ints, metrics_of, slots_of_beams
+from sid.evaluate.ranking import Floats, Ints, metrics_of, slots_of_beams, with_spread
 from sid.evaluate.signals import signals
 from sid.evaluate.training import Training
 from sid.files import round6
+from sid.interactions.sequences import Sequences
 from sid.interactions.split_files import Split
 from sid.params import Evaluate
 from sid.quantizers.training import states
@@ -302,9 +303,5 @@ def line(figures: Mapping[str, Any]) -> str:
     """What came out, in a few words."""
     if figures["method"] == "none":
         return f"not evaluated: {figures['reason']}"
-    parts = []
-    for name, title in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
-        value = figures["test"][name]
-        spread = "" if value["std"] is None else f" ± {value['std']:.4f}"
-        parts.append(f"{title} {value['mean']:.4f}{spread}")
-    return ", ".join(parts)
+    test = figures["test"]
+    return f"HR@10 {with_spread(test['hr_at_10'])}, NDCG@10 {with_spread(test['ndcg_at_10'])}"

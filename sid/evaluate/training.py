@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from sid.errors import InputError
 from sid.evaluate.beam import Paths, search
-from sid.evaluate.histories import Questions, Sequences
+from sid.evaluate.histories import Questions
 from sid.evaluate.index import Index
 from sid.evaluate.ranking import metrics_of, slots_of_beams
 from sid.evaluate.recommender import BEGIN, Recommender
+from sid.interactions.sequences import Sequences
 from sid.params import Evaluate
 
 _CLIP = 1.0

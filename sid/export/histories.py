@@ -97,7 +97,7 @@ class Behaviour:
     @cached_property
     def sequences(self) -> Sequences:
         """All that each user did, whatever `export` leaves out of the rows."""
-        return user_sequences(self.read)
+        return user_sequences(self.read.splits, len(self.read.user_ids))
 
 
 def _kept(name: str, split: Split, wanted: Export, left_out: dict[str, int]) -> Histories:

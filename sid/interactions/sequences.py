@@ -11,27 +11,51 @@ from sid.interactions.split_files import Interactions, Places, Rows, Split, rang
 
 @dataclass(frozen=True)
 class Sequences:
-    """The items of user u are items[offsets[u]:offsets[u + 1]], oldest first.
+    """Items oldest first: sequence s, such as what user s did, is items[offsets[s]:offsets[s + 1]].
 
     Attributes:
         items: (T,) int32 row numbers of items.
-        offsets: (U + 1,) int64.
+        offsets: (S + 1,) int64.
     """
 
     items: Rows
     offsets: Places
 
+    def __len__(self) -> int:
+        """S."""
+        return len(self.offsets) - 1
 
-def user_sequences(found: Interactions) -> Sequences:
+    @property
+    def lengths(self) -> Places:
+        """(S,) int64: the items of each."""
+        lengths: Places = np.diff(self.offsets)
+        return lengths
+
+    def take(self, index: Places) -> Sequences:
+        """The sequences of these numbers (n,)."""
+        lengths = self.lengths[index]
+        return Sequences(self.items[ranges(self.offsets[index], lengths)], np.r_[0, lengths.cumsum()])
+
+    def padded(self, fill: int) -> Rows:
+        """(S, longest) int32, each sequence followed by `fill`."""
+        lengths = self.lengths
+        table = np.full((len(self), int(lengths.max(initial=0))), fill, np.int32)
+        table[np.arange(table.shape[1]) < lengths[:, None]] = self.items
+        return table
+
+
+def user_sequences(splits: tuple[Split, ...], users: int) -> Sequences:
     """Each user's items; of a user without a stretch, none.
+
+    Args:
+        splits: in the order of time, all of one source.
+        users: U; there are so many sequences.
 
     Of a table, each user's longest stretch is all that the user did. The lines of .inter files are put together, split
     after split: one whose history ends with what is known so far, or is longer and ends with all of it, continues it.
     Of lines that don't fit (a shuffled file), the longest sequence is kept.
     """
-    if found.source == "table":
-        return _longest(found.splits, len(found.user_ids))
-    return _put_together(found.splits, len(found.user_ids))
+    return (_longest if splits[0].source == "table" else _put_together)(splits, users)
 
 
 def holds_out_last(found: Interactions, sequences: Sequences, shortest: int) -> bool:
@@ -42,7 +66,7 @@ def holds_out_last(found: Interactions, sequences: Sequences, shortest: int) -> 
         shortest: users with fewer items don't count, 2 or more.
     """
     ends = sequences.offsets[1:]
-    users = np.flatnonzero(np.diff(sequences.offsets) >= shortest)
+    users = np.flatnonzero(sequences.lengths >= shortest)
     for behind, split in enumerate(reversed(found.splits[1:])):
         stretches, places = split.targets()
         targets = np.bincount(split.users[stretches], minlength=len(ends))
