@@ -130,8 +130,7 @@ class _Gathered:
         self._table = table
         self._known = pl.DataFrame({"id": item_ids, "row": pl.int_range(len(item_ids), dtype=pl.Int32, eager=True)})
         self._names: set[str] | None = None
-        self._user_rows: dict[str, int] = {}
-        self._users: list[NDArray[np.int32]] = []
+        self._users: list[pa.Array] = []
         self._kinds: set[str] = set()
         self._items: list[NDArray[np.int32]] = []
         self._times = Times(wanted.time_column or "")
@@ -189,14 +188,7 @@ class _Gathered:
         if numbers.null_count():
             numbers = self._of_unknown(batch, items, numbers, place)
         self._items.append(numbers.fill_null(-1).to_numpy().astype(np.int32, copy=False))
-        self._users.append(self._user_numbers(users))
-
-    def _user_numbers(self, users: pl.Series) -> NDArray[np.int32]:
-        """(n,) numbers of users by first appearance in all batches so far."""
-        encoded = users.to_arrow().cast(pa.large_string()).dictionary_encode()
-        here = [self._user_rows.setdefault(user, len(self._user_rows)) for user in encoded.dictionary.to_pylist()]
-        found: NDArray[np.int32] = np.array(here, np.int32)[encoded.indices.to_numpy()]
-        return found
+        self._users.append(users.to_arrow().cast(pa.large_string()).dictionary_encode())
 
     def _of_unknown(self, batch: Batch, items: pl.Series, numbers: pl.Series, place: Callable[[int], int]) -> pl.Series:
         absent = numbers.is_null()
@@ -246,9 +238,13 @@ class _Gathered:
         """All batches as one log."""
         if not self._rows:
             raise InputError(f"{path}: {_NO_ROWS}")
-        items, users = np.concatenate(self._items), np.concatenate(self._users)
+        items = np.concatenate(self._items)
+        encoded = pa.chunked_array(self._users).unify_dictionaries()
         self._items, self._users = [], []
-        user_ids, users, doubled = _same_users(self._user_rows, users)
+        users = np.concatenate([part.indices.to_numpy() for part in encoded.chunks]).astype(np.int32, copy=False)
+        longest = max(encoded.chunks, key=lambda part: len(part.dictionary))
+        user_ids, users, doubled = _same_users(pl.Series("user_id", longest.dictionary, pl.String), users)
+        del encoded, longest
         times = np.arange(len(items)) if self.wanted.time_column is None else self._times.finish()
         skipped = {name: count for name, count in self._skipped.items() if count}
         warnings = list(self._times.warnings)
@@ -285,18 +281,18 @@ def _ids(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
     return ids
 
 
-def _same_users(rows: Mapping[str, int], users: NDArray[np.int32]) -> tuple[pl.Series, NDArray[np.int32], list[str]]:
+def _same_users(names: pl.Series, users: NDArray[np.int32]) -> tuple[pl.Series, NDArray[np.int32], list[str]]:
     """Users' ids and numbers, where those called 7.0 are 7 if both are there, and the former of these."""
-    names = list(rows)
-    doubled = [name for name in names if name.endswith(".0") and name[:-2] in rows]
+    pointed = names.filter(names.str.ends_with(".0"))
+    doubled = pointed.filter(pointed.str.strip_suffix(".0").is_in(names.implode())).to_list()
     if not doubled:
-        return pl.Series("user_id", names, pl.String), users, doubled
+        return names, users, doubled
+    rows = {name: row for row, name in enumerate(names.to_list())}
     into = np.arange(len(names), dtype=np.int32)
     for name in doubled:
         into[rows[name]] = rows[name[:-2]]
     kept, numbers = np.unique(into[users], return_inverse=True)
-    ids = pl.Series("user_id", [names[row] for row in kept.tolist()], pl.String)
-    return ids, numbers.astype(np.int32), doubled
+    return names.gather(kept), numbers.astype(np.int32), doubled
 
 
 def _as_words(values: Column) -> pl.Series:
