@@ -118,6 +118,9 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
     if not by_kind:
         there = f"there are {listed(file.relative_to(path) for file in others)}" if others else "it is empty"
         raise InputError(f"{path}: a folder without data files ({there}); {key} wants one of {suffixes}")
+    if "inter" in by_kind:  # whatever is beside RecBole's atomic files, they are the interactions
+        others += [file for kind, files in by_kind.items() if kind != "inter" for file in files]
+        by_kind = {"inter": by_kind["inter"]}
     if len(by_kind) > 1:
         counts = ", ".join(f"{len(files)} {kind} ({files[0].relative_to(path)})" for kind, files in by_kind.items())
         raise InputError(f"{path}: has files of several kinds: {counts}; {key} must name a folder with one kind")
