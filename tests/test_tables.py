@@ -38,7 +38,7 @@ def rows(path: Path, *columns: str, keys: tuple[str, ...] = ()) -> list[tuple[An
         plain = [value if isinstance(value, list) else value.to_pylist() for value in values]
         found += list(zip(*plain, strict=True))
         assert len(set(map(len, plain))) <= 1
-        assert [batch.place(row) for row in range(batch.rows)]
+        assert all(batch.place(row) for row in {0, batch.rows // 2, batch.rows - 1} if batch.rows)
     return found
 
 
@@ -170,6 +170,42 @@ def test_what_has_none_is_refused_by_line(tmp_path: Path, name: str, content: st
         rows(write(tmp_path / name, content), "a", keys=("a",))
 
 
+@pytest.mark.parametrize(
+    ("ids", "times"),
+    [
+        (["B00L1I1VMG", "B0083J1UQW", "0262033844", "B07PNNCSP9"], [1588687728923, 1588615855070, 2, 3]),
+        (["AGKHLEW2SOWHNMFQIJGBECAF7INQ", "AHV6QCNBJNSGLATP56JAWJ3C4G2A", "A1", "A2SUAM1J3GNN3B"], [1, 22, 333, 4444]),
+        (["17", "18", "1900", "20"], ["2019-01-01", "2020-02-02T10:00:00Z", "2019-01-01", "2019-01-01"]),
+        (["3fa85f64-5717-4562-b3fc-2c963f66afa6", "c2f1a0de-0b1d-4ad2-9c0a-1b2c3d4e5f60", "x1", "y2"], [1, 2, 3, 4]),
+        (["red-shoe", "blue-hat", "a-b", "c-d"], [1, 2, 3, 4]),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_quote_that_would_swallow_rows_is_seen_by_ids_of_any_make(
+    tmp_path: Path, ids: list[str], times: list[Any], first: bool
+) -> None:
+    texts = ['"24 inch', "fine", 'the end"', "fine"] if not first else ['"a', "b", "c", 'd"']
+    lines = [f"{one},{time},{text}" for one, time, text in zip(ids, times, texts, strict=True)]
+    path = write(tmp_path / "t.csv", "item_id,timestamp,text\n" + "\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="line 2 has a quote that isn't closed: its field would take line 3"):
+        rows(path, keys=("item_id", "timestamp"))
+
+
+@pytest.mark.parametrize("text", ["a\nb, c", "Sizes:\nS, M\n1, 2 and 3", "x\n\n,y"])
+def test_a_text_over_lines_with_commas_is_no_row(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "t.csv", f'item_id,text\nB1,"{text}"\nB2,x\n')
+    assert rows(path, keys=("item_id",)) == [("B1", text), ("B2", "x")]
+
+
+@pytest.mark.parametrize("block", [7, 1 << 20])
+def test_two_characters_between_fields_wherever_a_block_ends(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    path = write(tmp_path / "t.dat", "a::b::c\n" + "".join(f'{n}::"x: {n}:::y\n' for n in range(200)))
+    assert rows(path) == [(str(n), f'"x: {n}', ":y") for n in range(200)]
+
+
 @pytest.mark.parametrize("block", [20, 1 << 20])
 def test_lines_are_numbered_over_blocks_and_blank_lines(
     tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
@@ -252,6 +288,9 @@ def test_folders_that_are_no_tables(tmp_path: Path) -> None:
             open_table(tmp_path / name, "k")
     with pytest.raises(InputError, match="a Delta Lake table"):
         open_table(tmp_path / "delta/sub", "k")
+    for inside in ("ice/sub", "delta/sub"):
+        with pytest.raises(InputError, match=r"an Iceberg table|a Delta Lake table"):
+            open_table(tmp_path / inside, "k")
     write(tmp_path / "two/a.csv", "a\n1\n")
     parquet(tmp_path / "two/b.parquet", a=[1])
     with pytest.raises(InputError, match=r"files of several kinds: 1 csv .* 1 parquet"):
