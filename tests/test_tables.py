@@ -22,15 +22,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sid.errors import InputError
-from sid.tables import as_text, delimited, differences, open_table
+from sid.tables import as_text, delimited, differences, json_text, open_table
 from sid.tables.files import natural
+from sid.tables.text import PLAIN, Form
 
 HEADER = "user_id,item_id,timestamp\n"
 
 
-def rows(path: Path, *columns: str, keys: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+def rows(path: Path, *columns: str, keys: tuple[str, ...] = (), form: Form = PLAIN) -> list[tuple[Any, ...]]:
     """The whole table, missing values as None."""
-    table = open_table(path, "interactions.source")
+    table = open_table(path, "interactions.source", form=form)
     wanted = columns or tuple(table.names)
     found: list[tuple[Any, ...]] = []
     for batch in table.batches(wanted, keys):
@@ -61,51 +62,98 @@ def as_read(cell: str) -> str | None:
     return None if cell in ("", r"\N") else cell
 
 
-def check(path: Path, table: list[tuple[str, ...]]) -> None:
-    """The table as it was written, or a refusal that names a line."""
+def check(path: Path, table: list[tuple[str, ...]], form: Form = PLAIN) -> None:
+    """The table as it was written, or a refusal that names a line; never that where no field is over several lines."""
     want = [tuple(map(as_read, row)) for row in table]
     try:
-        got = rows(path, keys=("id",))
-    except InputError as refused:
-        error = refused
+        got = rows(path, keys=("id",), form=form)
+    except InputError as error:
+        refused = str(error)
     else:
         assert got == want
         return
-    assert re.search(r"line \d+", str(error)), str(error)
+    assert re.search(r"line \d+", refused), refused
+    assert any(end in cell for row in table for cell in row for end in "\r\n"), refused
+
+
+def written(table: list[tuple[str, ...]], end: str, **style: Any) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator=end, **style)
+    writer.writerow(("id", "one", "two", "last"))
+    writer.writerows(table)
+    return text.getvalue()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     TABLES,
     st.sampled_from([",", ";", "\t", "|"]),
-    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
-    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "gb18030"]),
+    st.sampled_from([".csv", ".csv.gz"]),
     st.sampled_from([1 << 20, 40]),
 )
 def test_what_pythons_csv_writes_is_read_or_refused(
-    tmp_path: Path, table: list[tuple[str, ...]], delimiter: str, end: str, quoting: Any, encoding: str, block: int
+    tmp_path: Path,
+    table: list[tuple[str, ...]],
+    delimiter: str,
+    end: str,
+    quoting: Any,
+    encoding: str,
+    suffix: str,
+    block: int,
 ) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
     # old Pythons write "\r" without quotes, which at the end of a line is no text any more
     table = [(*row, "end") for row in table]
-    writer.writerow(("id", "one", "two", "last"))
-    writer.writerows(table)
+    if end == "\r":  # every CR ends a line, within quotes as well
+        table = [tuple(cell.replace("\r", "").replace("\n", "") for cell in row) for row in table]
+    raw = written(table, end, delimiter=delimiter, quoting=quoting).encode(encoding)
     before, delimited.BLOCK_BYTES = delimited.BLOCK_BYTES, block
+    form = Form(encoding=encoding) if encoding == "gb18030" else PLAIN
     try:
-        check(write(tmp_path / "log.csv", text.getvalue().encode(encoding)), table)
+        check(write(tmp_path / f"log{suffix}", gzip.compress(raw) if suffix == ".csv.gz" else raw), table, form)
     finally:
         delimited.BLOCK_BYTES = before
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.dictionaries(st.sampled_from(["id", "one", "two"]), CELLS | st.none() | st.integers()), min_size=1))
-def test_what_pythons_json_writes_is_read(tmp_path: Path, table: list[dict[str, Any]]) -> None:
+@given(TABLES, st.sampled_from([1 << 20, 40]))
+def test_quotes_that_are_escaped_by_backslashes_are_read_or_refused(
+    tmp_path: Path, table: list[tuple[str, ...]], block: int
+) -> None:
+    table = [(*(cell.replace("\\", "/") for cell in row), "end") for row in table]
+    text = written(table, "\n", quoting=csv.QUOTE_ALL, doublequote=False, escapechar="\\")
+    before, delimited.BLOCK_BYTES = delimited.BLOCK_BYTES, block
+    try:
+        check(write(tmp_path / "log.csv", text), table)
+    finally:
+        delimited.BLOCK_BYTES = before
+
+
+VALUES = CELLS | st.none() | st.integers() | st.booleans() | st.floats(allow_nan=False) | st.lists(CELLS, max_size=2)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["id", "one", "two"]), VALUES), min_size=2),
+    st.booleans(),
+    st.sampled_from(["\n", "\n\n", "\r\n"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.integers(1, 3),
+)
+def test_what_pythons_json_writes_is_read(
+    tmp_path: Path, table: list[dict[str, Any]], ascii: bool, end: str, encoding: str, batch: int
+) -> None:
     want = [tuple(record.get(name) for name in ("id", "one", "two")) for record in table]
-    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n\n" for record in table)
-    assert rows(write(tmp_path / "log.jsonl", lines), "id", "one", "two") == want
-    assert rows(write(tmp_path / "log.json", json.dumps(table)), "id", "one", "two") == want
+    lines = "".join(json.dumps(record, ensure_ascii=ascii) + end for record in table).encode(encoding)
+    whole = json.dumps(table, ensure_ascii=ascii, indent=batch % 2 or None).encode(encoding)
+    before, json_text._ROWS = json_text._ROWS, batch
+    try:
+        for name, raw in (("a.jsonl", lines), ("b.json", lines), ("c.json", whole), ("d.jsonl", whole)):
+            assert rows(write(tmp_path / name, raw), "id", "one", "two") == want, name
+    finally:
+        json_text._ROWS = before
 
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
