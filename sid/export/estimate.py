@@ -19,7 +19,7 @@ from sid.export.records import records
 from sid.export.source import Source
 from sid.params import Export
 
-LARGE_BYTES = 2 << 30
+LARGE_BYTES = 512 << 20
 """From here on an export is warned of."""
 
 _SAMPLE = 200
@@ -31,7 +31,7 @@ class Estimate:
 
     Attributes:
         records: of all tasks and splits, those without a title counted in.
-        bytes: of all formats of records together; other formats grow with the items alone.
+        bytes: of what grows with interactions or tasks, in all formats together; the rest grows with the items alone.
     """
 
     records: int
@@ -77,7 +77,22 @@ def estimate(source: Source, prompts: Prompts, wanted: Export) -> Estimate:
                 continue
             count += total
             size += round(_mean_bytes(source, task, split, prompts, of_records, wanted.seed) * total)
+    for split in () if source.behaviour is None else source.behaviour.splits:
+        size += sum(_bytes_of_rows(source, name, split) for name in wanted.formats) if len(split) else 0
     return Estimate(count, size)
+
+
+def _bytes_of_rows(source: Source, name: str, split: Histories) -> int:
+    """Bytes of the rows of a split in a format that isn't one of records."""
+    write = FORMATS[name].rows
+    if write is None or source.behaviour is None:
+        return 0
+    some = _some(source.behaviour, split)
+    (few,) = some.splits
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), replace(source, behaviour=some), few)
+        size = sum(path.stat().st_size for path in Path(folder).glob("*.csv"))
+    return round(size / len(few) * len(split))
 
 
 def _mean_bytes(

@@ -37,8 +37,7 @@ _MISSING_TO_PANDAS = frozenset(
 
 
 def _write(folder: Path, source: Source) -> int:
-    keys = numbers(folder, source)
-    titles = [title or f"Item_{key}" for key, title in zip(keys, source.catalogue.titles, strict=True)]
+    keys, titles = _names(folder, source)
     write_index(folder / f"{source.dataset}.index.json", map(str, keys), source.sids)
     write_items(folder / f"{source.dataset}.item.json", map(str, keys), titles, source.items)
     name = _NAME.format(dataset=source.dataset)
@@ -49,6 +48,16 @@ def _write(folder: Path, source: Source) -> int:
             _write_split(_folder(folder, split.name) / f"{name}.csv", keys, titles, source, split)
             rows += len(split)
     return rows
+
+
+def _write_rows(folder: Path, source: Source, split: Histories) -> None:
+    _write_split(folder / "rows.csv", *_names(folder, source), source, split)
+
+
+def _names(folder: Path, source: Source) -> tuple[Sequence[int], list[str]]:
+    """Each item's number and title."""
+    keys = numbers(folder, source)
+    return keys, [title or f"Item_{key}" for key, title in zip(keys, source.catalogue.titles, strict=True)]
 
 
 def _folder(folder: Path, name: str) -> Path:
@@ -95,4 +104,4 @@ def _warnings(source: Source) -> list[str]:
     return found
 
 
-FORMAT = Format(write=_write, warnings=_warnings)
+FORMAT = Format(write=_write, warnings=_warnings, rows=_write_rows)
