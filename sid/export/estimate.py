@@ -30,7 +30,7 @@ class Estimate:
     """What is to be expected.
 
     Attributes:
-        records: of all tasks and splits, those without a title counted in.
+        records: of all tasks and splits, those without a title counted in; 0 where no format is made of them.
         bytes: of what grows with interactions or tasks, in all formats together; the rest grows with the items alone.
     """
 
@@ -39,7 +39,7 @@ class Estimate:
 
     def line(self) -> str:
         """For the terminal."""
-        return f"about {self.records:,} records, {shown(self.bytes)}"
+        return f"about {self.records:,} records, {shown(self.bytes)}" if self.records else f"about {shown(self.bytes)}"
 
     def warning(self, wanted: Export) -> str | None:
         """A line that names the keys that decide, where the export is large; None elsewhere."""
@@ -67,7 +67,7 @@ def estimate(source: Source, prompts: Prompts, wanted: Export) -> Estimate:
     """
     of_records = [name for name in wanted.formats if FORMATS[name].open is not None]
     count = size = 0
-    for task in wanted.tasks:
+    for task in wanted.tasks if of_records else ():
         splits: Sequence[Histories | None] = [None]
         if TASKS[task].history_of:
             splits = [] if source.behaviour is None else source.behaviour.splits
