@@ -101,6 +101,14 @@ def test_the_verdict(changes: dict[str, Any], grade: str) -> None:
     assert verdict.verdict(graded(**changes)).grade == grade
 
 
+@pytest.mark.parametrize(("policy", "said"), [("warn", "codes and R² are about that"), ("clip", "was moved in")])
+def test_the_verdict_names_the_item_that_lies_far_from_all_others(policy: str, said: str) -> None:
+    changes = {"prepare__outlier_rows": 1, "prepare__outlier_row_ids": ["B0 <far>"], "prepare__outliers": policy}
+    (point,) = [point for point in verdict.verdict(graded(**changes)).points if "far from all others" in point.text]
+    assert "Item B0 <far> lies far" in point.text
+    assert said in point.text
+
+
 def test_the_least_even_level_is_one_of_the_quantizers() -> None:
     reports = graded()
     after = reports["report"]["after"]["levels"]
