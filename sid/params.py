@@ -217,6 +217,7 @@ class Evaluate(Section):
     eval_step: Annotated[int, Field(ge=1, le=100_000)]
     patience: Annotated[int, Field(ge=0, le=100_000)]
     beams: Annotated[int, Field(ge=1, le=1000)]
+    processes: Annotated[int, Field(ge=1, le=1024)] | None
     device: Literal["auto", "cpu", "cuda"]
 
     @field_validator("seeds", "controls")
