@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.folder import open_release
 from stages import preflight
-from tests.conftest import ENVIRONMENT, Project, catalogue, make_project
+from tests.conftest import ENVIRONMENT, ROOT, Project, catalogue, make_project
 from tests.releasing import INDEX, catalogue_of, publish_from, run_here, sids_of
 
 VECTORS = catalogue(80, seed=3)
@@ -229,6 +230,42 @@ def test_a_release_is_whole_or_not_there(day1: Project, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="day1: is there already, and a release is never overwritten"):
         publish_from(day1, "day1")
     assert kept == {path: path.read_bytes() for path in day1.path("releases/day1").iterdir()}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.conftest import Project
+from tests.releasing import publish_from
+left = int(sys.argv[2])
+def hook(event, words):
+    global left
+    if event in ("open", "os.rename", "os.remove", "shutil.copyfile", "os.mkdir") and "day2" in str(words[0]):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+publish_from(Project(Path(sys.argv[1])), "day2")
+print(int(sys.argv[2]) - left)
+"""
+
+
+def test_killed_at_any_step_it_leaves_no_folder_that_looks_complete(day1: Project) -> None:
+    def publish(step: int) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", KILLED, str(day1.folder), str(step)]
+        return subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+
+    target = day1.path("releases/day2")
+    steps = int(publish(10_000).stdout)
+    assert steps > 20
+    open_release(target)
+    shutil.rmtree(target)
+    for step in (1, 2, steps // 3, 2 * steps // 3, steps - 2, steps - 1, steps):
+        assert publish(step).returncode == -signal.SIGKILL
+        assert not target.exists(), f"killed at step {step} of {steps}"
+    assert publish(10_000).returncode == 0
+    open_release(target)
+    assert [path.name for path in sorted(target.parent.iterdir())] == ["day1", "day2"], "what was left is cleaned up"
 
 
 def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:
