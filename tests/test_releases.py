@@ -25,7 +25,7 @@ from sid.releases import folder
 from sid.releases.folder import open_release
 from stages import preflight
 from tests.conftest import ENVIRONMENT, ROOT, Project, catalogue, make_project
-from tests.releasing import INDEX, catalogue_of, publish_from, run_here, sids_of
+from tests.releasing import INDEX, catalogue_of, publish_from, sids_of
 
 VECTORS = catalogue(80, seed=3)
 IDS = [f"{row}" for row in range(80)]
@@ -37,7 +37,7 @@ def _day1(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("day1") / "project")
     project.params(quant__num_emb_list=[4, 4, 16], interactions__source="data/none")
     catalogue_of(project, IDS[:60], VECTORS[:60])
-    run_here(project, *INDEX)
+    project.succeed(*INDEX)
     project.params(published=str(publish_from(project, "day1")))
     return project
 
@@ -63,7 +63,7 @@ def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
 def test_two_days_of_an_index(day1: Project) -> None:
     before, quantizer = sids_of(day1), day1.path("data/quantizer.pth").read_bytes()
     second_day(day1)
-    run_here(day1)
+    day1.succeed()
     after = sids_of(day1)
     assert {one: after[one] for one in IDS[2:60]} == {one: before[one] for one in IDS[2:60]}
     assert len(set(after.values()) | {before["0"], before["1"]}) == 80
@@ -97,7 +97,7 @@ def test_two_days_of_an_index(day1: Project) -> None:
     day1.params(published=str(publish_from(day1, "day2")))
     assert open_release(day1.path("releases/day2")).manifest["retired"] == 2
     catalogue_of(day1, [*IDS[5:], "0", "a"], VECTORS[[*range(5, 80), 0, 3]])
-    run_here(day1, *INDEX)
+    day1.succeed(*INDEX)
     third = sids_of(day1)
     assert third["0"] == before["0"]
     assert {one: third[one] for one in IDS[5:]} == {one: after[one] for one in IDS[5:]}
@@ -108,7 +108,7 @@ def test_two_days_of_an_index(day1: Project) -> None:
 def test_a_refresh_names_its_codes_as_they_were(day1: Project) -> None:
     second_day(day1)
     day1.params(release__mode="refresh", release__warm_start=False, quant__seed=9)
-    run_here(day1, *INDEX, "delta")
+    day1.succeed(*INDEX, "delta")
     renaming, churn = day1.report("train")["renaming"], day1.report("churn")
     assert renaming["common"] == 58
     assert renaming["after"]["first_1"] > renaming["before"]["first_1"]
@@ -119,7 +119,7 @@ def test_a_refresh_names_its_codes_as_they_were(day1: Project) -> None:
     assert "verdict" not in day1.report("drift")
 
     day1.params(release__warm_start=True)
-    run_here(day1, "train")
+    day1.succeed("train")
     warm = day1.report("train")["renaming"]
     assert warm["before"]["first_1"] > renaming["before"]["first_1"]
 
@@ -207,9 +207,9 @@ def test_vectors_of_another_dimension_are_refused(day1: Project) -> None:
     catalogue_of(day1, IDS[:60], catalogue(60, dim=5))
     with chdir(day1.folder), pytest.raises(InputError, match="takes vectors of 8 dimensions, the embeddings have 5"):
         preflight.check(params.load("params.yaml", CONFIGS, CHOICES))
-    run_here(day1, "prepare", "interactions", "align")
+    day1.succeed("prepare", "interactions", "align")
     with pytest.raises(InputError, match=r"releases/day1/quantizer.pth: takes vectors of 8 dimensions, the embed"):
-        run_here(day1, "train")
+        day1.succeed("train")
 
 
 def test_a_release_is_whole_or_not_there(day1: Project, monkeypatch: pytest.MonkeyPatch) -> None:
