@@ -93,9 +93,6 @@ def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tenso
 def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
     """(x - c)^2 of each row and each centroid, (n, K) float64, whose argmin is `nearest`, ties included.
 
-    A float64 matrix product about the centroids' mean errs by about D 2^-53 (|x| + |c|)^2; where that could decide
-    which is the least of a row, the value is that of `row_distances`.
-
     Args:
         rows: (n, D) float32; about 16 (K + D) bytes a row are in use at once.
         centroids: (K, D) float32 on the same device, K >= 1, finite.
@@ -103,20 +100,70 @@ def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
     Raises:
         InputError: a row holds NaN or infinity.
     """
-    check_finite(Points(rows), "vectors")
-    first, place = distinct(centroids)
-    table = centroids[first].double()  # (K', D)
-    origin = table.mean(0)
-    table -= origin
-    moved = rows.double() - origin  # (n, D)
-    norms, lengths = moved.square().sum(1), table.square().sum(1)
-    squared = torch.mm(moved, table.t()).mul_(-2).add_(norms[:, None]).add_(lengths).clamp_(min=0)
-    slack = 8 * (rows.shape[1] + 4) * 2.0**-53 * (norms.sqrt() + lengths.max().sqrt()).square()
-    least = ~(squared > squared.amin(1, keepdim=True) + slack[:, None])  # (n, K'), one of a row or more
-    row, code = (least & (least.sum(1) > 1)[:, None]).nonzero(as_tuple=True)
-    for part in chunks(len(row), 8 * rows.shape[1], _REFINE_BYTES):
-        squared[row[part], code[part]] = row_distances(rows[row[part]], centroids[first[code[part]]])
-    return squared if len(first) == len(centroids) else squared[:, place]
+    return DistanceTable.of(centroids).distances(rows)
+
+
+@dataclass(frozen=True)
+class DistanceTable:
+    """Centroids made ready for the distances of many rows to all of them."""
+
+    centroids: Tensor  # (K, D) float32
+    first: Tensor  # (K',) those that are equal to none before them
+    place: Tensor | None  # (K,) where each one's equal is among those; None: each is its own
+    origin: Tensor  # (D,) float64
+    table: Tensor  # (D + 2, K') float64: what a row about the origin, its norm and 1 are multiplied with
+    largest: float  # the largest norm about the origin
+
+    @classmethod
+    def of(cls, centroids: Tensor) -> DistanceTable:
+        """The table of (K, D) float32 centroids."""
+        first, place = distinct(centroids)
+        table = centroids[first].double()
+        origin = table.mean(0)
+        table -= origin
+        lengths = table.square().sum(1)
+        stacked = torch.cat([-2 * table.t(), torch.ones_like(lengths)[None], lengths[None]])
+        same = len(first) == len(centroids)
+        return cls(centroids, first, None if same else place, origin, stacked, float(lengths.max().sqrt()))
+
+    def distances(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """`all_distances` of (n, D) float32 rows, into `out` (n, K) float64 where that is given.
+
+        A float64 matrix product about the centroids' mean errs by about D 2^-53 (|x| + |c|)^2; where that could
+        decide which is the least of a row, the value is that of `row_distances`.
+        """
+        n, dim = rows.shape
+        left = torch.ones(n, dim + 2, dtype=torch.float64, device=rows.device)
+        torch.sub(rows, self.origin, out=left[:, :dim])
+        norms = left[:, :dim].square().sum(1)
+        left[:, dim] = norms
+        if not bool(torch.isfinite(norms).all()):
+            check_finite(Points(rows), "vectors")
+        squared = torch.mm(left, self.table, out=out if self.place is None else None).clamp_(min=0)  # (n, K')
+        slack = 8 * (dim + 4) * 2.0**-53 * (norms.sqrt() + self.largest).square()
+        close = _close_seconds(squared, slack)
+        for some in chunks(len(close), 8 * squared.shape[1], _REFINE_BYTES):
+            row = close[some]
+            least = squared[row] <= squared[row].amin(1, keepdim=True) + slack[row, None]
+            pair, code = least.nonzero(as_tuple=True)
+            for part in chunks(len(pair), 8 * dim, _REFINE_BYTES):
+                exact = row_distances(rows[row[pair[part]]], self.centroids[self.first[code[part]]])
+                squared[row[pair[part]], code[part]] = exact
+        if self.place is None:
+            return squared
+        return torch.index_select(squared, 1, self.place, out=out)
+
+
+def _close_seconds(squared: Tensor, slack: Tensor) -> Tensor:
+    """The rows (m,) whose second least of (n, K) distances is no more than the slack (n,) above their least."""
+    if squared.shape[1] < 2:
+        return torch.zeros(0, dtype=torch.int64, device=squared.device)
+    least = row_argmin(squared)[:, None]
+    value = squared.gather(1, least)
+    second = squared.scatter_(1, least, torch.inf)
+    second = second.gather(1, row_argmin(second)[:, None])
+    squared.scatter_(1, least, value)
+    return (second <= value + slack[:, None]).flatten().nonzero().flatten()
 
 
 def check_pair(points: Points, centroids: Tensor) -> None:
@@ -196,6 +243,13 @@ def row_argmax(values: Tensor) -> Tensor:
     if values.device.type == "cpu":
         return torch.from_numpy(values.numpy().argmax(1))
     return values.argmax(1)
+
+
+def row_argmin(values: Tensor) -> Tensor:
+    """The first least column of each row of (n, K) values, (n,) int64."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(values.numpy().argmin(1))
+    return values.argmin(1)
 
 
 def row_distances(rows: Tensor, others: Tensor) -> Tensor:
