@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sid.arrays import Codes, ordered
 from sid.dedupe.groups import Groups, RowNumbers
