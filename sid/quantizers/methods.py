@@ -35,9 +35,9 @@ class Method(NamedTuple):
 
     Attributes:
         config: its section in params.yaml.
-        fit: (vectors (N, D) float32 and finite, an array or `Rows`, the shared keys with `device` 'cpu' or 'cuda', the method's section,
-            a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a quantizer of this
-            method and these sizes to start from) -> Fit.
+        fit: (vectors (N, D) float32 and finite, an array or `Rows`, the shared keys with `device` 'cpu' or 'cuda', the
+            method's section, a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a
+            quantizer of this method and these sizes to start from) -> Fit.
     """
 
     config: type[MethodConfig]
