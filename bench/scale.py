@@ -77,8 +77,8 @@ def write_titles(path: Path, items: int) -> None:
 def project(folder: Path, wanted: argparse.Namespace) -> None:
     """A project in the folder: this checkout's code by links, its dvc.yaml, and params for the data there."""
     for name in ("sid", "stages", "prompts"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(ROOT / name)
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(ROOT / name)
     (folder / "data").mkdir(exist_ok=True)
     shutil.copy(ROOT / "data" / "none", folder / "data" / "none")
     shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")

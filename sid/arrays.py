@@ -45,6 +45,15 @@ def chunks(count: int, row_bytes: int, budget_bytes: int = CHUNK_BYTES) -> Itera
         yield slice(start, min(start + step, count))
 
 
+PART_ROWS = 1 << 18
+"""Rows of a part: what an engine runs at once. Sums are made for each part, and then added up in their order."""
+
+
+def parts(count: int) -> list[slice]:
+    """Slices that cut `count` rows into the parts that a pass over them is made of; within a part, see `chunks`."""
+    return [slice(start, min(start + PART_ROWS, count)) for start in range(0, count, PART_ROWS)]
+
+
 class Rows(Protocol):
     """Vectors (N, D) that need not fit in memory; the same rows come out equal to the bit however they are read."""
 

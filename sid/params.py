@@ -177,6 +177,17 @@ class Quant(Section):
         return rows
 
 
+class Engine(Section):
+    """`engine`: who runs the passes over the rows. It changes no result.
+
+    Attributes:
+        address: of a running Ray cluster, `auto` for the one that this machine belongs to; None: one of the run's own.
+    """
+
+    name: Literal["local", "ray"]
+    address: Annotated[str, Field(min_length=1)] | None
+
+
 class Index(Section):
     """`index`: how the catalogue gets its raw codes."""
 
@@ -289,6 +300,7 @@ class Params:
     prepare: Prepare
     interactions: Interactions
     align: Align
+    engine: Engine
     quant: Quant
     methods: Mapping[str, MethodConfig]
     index: Index
@@ -361,6 +373,7 @@ def load(
         "prepare": Prepare,
         "interactions": Interactions,
         "align": Align,
+        "engine": Engine,
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,
