@@ -187,8 +187,28 @@ class Quant(Section):
     method: str
     num_emb_list: Annotated[tuple[CodeSize, ...], Field(strict=False, min_length=1, max_length=MAX_LEVELS)]
     e_dim: Annotated[int, Field(ge=1, le=65536)]
+    train_sample: Literal["auto"] | Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     device: Literal["auto", "cpu", "cuda"]
+
+    @field_validator("train_sample")
+    @classmethod
+    def _holds_all_codes(cls, rows: int | str | None, info: ValidationInfo) -> int | str | None:
+        largest = max(info.data.get("num_emb_list", (0,)))
+        if isinstance(rows, int) and rows < largest:
+            raise ValueError(f"must be at least {largest}, the largest of num_emb_list")
+        return rows
+
+
+class Engine(Section):
+    """`engine`: who runs the passes over the rows. It changes no result.
+
+    Attributes:
+        address: of a running Ray cluster, `auto` for the one that this machine belongs to; None: one of the run's own.
+    """
+
+    name: Literal["local", "ray"]
+    address: Annotated[str, Field(min_length=1)] | None
 
 
 class Index(Section):
@@ -298,6 +318,7 @@ class Params:
     prepare: Prepare
     interactions: Interactions
     align: Align
+    engine: Engine
     quant: Quant
     methods: Mapping[str, MethodConfig]
     index: Index
@@ -370,6 +391,7 @@ def load(
         "prepare": Prepare,
         "interactions": Interactions,
         "align": Align,
+        "engine": Engine,
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,

@@ -19,7 +19,7 @@ from tests.conftest import CATALOGUE, needs_catalogue
 from tests.test_training import SMALL, clouds
 
 SIZES = (16, 12, 8)
-KMEANS = rqkmeans.RQKMeansConfig(max_iters=10, tol=1e-4, restarts=1, train_sample=None)
+KMEANS = rqkmeans.RQKMeansConfig(max_iters=10, tol=1e-4, restarts=1)
 
 CONSTRAINED = rqkmeans_constrained.RQKMeansConstrainedConfig(
     slack=1, solver="scalable", max_iters=5, n_init=1, n_jobs=1

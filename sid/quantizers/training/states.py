@@ -17,11 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import chunks
+from sid.arrays import Rows, chunks
 
 _SHARE = 0.01  # of the time, at most about this much goes into writing
 _TRAININGS = 4  # that were begun and never finished, of which a folder keeps the states; the oldest go first
@@ -29,12 +30,12 @@ QUANTIZER_CODE = ("clustering", "quantizers", "measure/metrics.py", "arrays.py")
 
 
 def key(
-    data: Sequence[NDArray[Any]], name: str, params: Mapping[str, Any], code: Sequence[str], extra: bytes = b""
+    data: Sequence[NDArray[Any] | Rows], name: str, params: Mapping[str, Any], code: Sequence[str], extra: bytes = b""
 ) -> str:
     """A name for a training that changes with its data, its params, its code, and torch.
 
     Args:
-        data: arrays of any shape but (), read once, in chunks.
+        data: arrays of any shape but (), or `Rows`, read once, in chunks.
         name: begins the name.
         params: plain values.
         code: the modules and packages of `sid` that decide the result, as paths.
@@ -42,17 +43,30 @@ def key(
     """
     digest = hashlib.blake2b(digest_size=12)
     package = Path(__file__).parents[2]
-    for part in code:
-        for file in sorted([package / part] if part.endswith(".py") else (package / part).rglob("*.py")):
+    for place in code:
+        for file in sorted([package / place] if place.endswith(".py") else (package / place).rglob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())
     threads = torch.get_num_threads()  # sums are split among them, and so are their last bits
-    plain = {"params": params, "torch": torch.__version__, "threads": threads, "shapes": [part.shape for part in data]}
+    plain = {
+        "params": params,
+        "torch": torch.__version__,
+        "threads": threads,
+        "shapes": [_shape(given) for given in data],
+    }
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(extra)
-    for array in data:
-        for rows in chunks(len(array), max(1, array[:1].nbytes)):
-            digest.update(array[rows].tobytes())
+    for given in data:
+        if isinstance(given, np.ndarray):
+            for part in chunks(len(given), max(1, given[:1].nbytes)):
+                digest.update(given[part].tobytes())
+        else:
+            for part in chunks(len(given), 4 * given.dim):
+                digest.update(given.part(part.start, part.stop).tobytes())
     return f"{name}-{digest.hexdigest()}"
+
+
+def _shape(data: NDArray[Any] | Rows) -> tuple[int, ...]:
+    return data.shape if isinstance(data, np.ndarray) else (len(data), data.dim)
 
 
 class Checkpoints:
