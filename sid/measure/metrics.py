@@ -172,6 +172,13 @@ class Reconstruction:
         self._cosine += float(np.divide(_products(x, y), norms, out=np.zeros(len(x)), where=norms > 0).sum())
         return error
 
+    def merge(self, other: Reconstruction) -> None:
+        """Add the sums of other rows."""
+        self._rows += other._rows
+        self._error += other._error
+        self._variance += other._variance
+        self._cosine += other._cosine
+
     def figures(self) -> dict[str, float]:
         """`mse`: squared error per coordinate; `r2`: 1 - error / variance around the mean (1 is perfect, 0 is no
         better than the mean); `cosine`: mean cosine of input and decoded rows, all-zero rows counting 0."""
