@@ -159,6 +159,21 @@ def sampled(vectors: Vectors | Rows, count: int | None, seed: int) -> Rows:
     return Chosen(rows, np.sort(drawn).astype(np.int64, copy=False))
 
 
+def ordered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(N,) keys, 0 or more, in ascending order, and the stable order (N,) that brings them there.
+
+    Where key and row fit into one number, those are sorted: NumPy sorts numbers in a quarter of the time of an order.
+    """
+    bits = max(1, len(keys) - 1).bit_length()
+    if not len(keys) or int(keys.max()) >= 1 << (63 - bits):
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    packed = keys << bits
+    packed |= np.arange(len(keys))
+    packed.sort()
+    return packed >> bits, packed & ((1 << bits) - 1)
+
+
 def code_lists(codes: Codes) -> Iterator[list[int]]:
     """The rows of (N, L) codes as plain lists, made a piece at a time."""
     for part in chunks(len(codes), 64 * max(1, codes.shape[1])):  # a number in a list takes eight times its four bytes

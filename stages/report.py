@@ -9,6 +9,7 @@ from sid.ids import SemanticIds
 from sid.interactions import load_counts
 from sid.quantizers import loading
 from sid.report import charts, figures
+from sid.report.about import About
 from sid.report.page import page
 from stages.run import Stage, run
 
@@ -27,14 +28,14 @@ def main(stage: Stage) -> str:
     total = None if counts is None else counts.total
     vectors = load_vectors(stage.input("vectors"), "align")
     original = None if reports["align"]["applied"] == "none" else load_vectors(stage.input("original"))
-    found, near = figures.measure(quantizer, vectors, codes, sids, total, original, stage.engine)
+    found, near, near_original = figures.measure(quantizer, vectors, codes, sids, total, original, stage.engine)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), figures.headline(found))
     write_csv(
         stage.output("usage"), ("level", "rank", "code", "items"), figures.usage_rows(sids.codes, sids.code_sizes)
     )
     write_csv(stage.output("groups"), ("when", "size", "groups"), figures.group_rows(codes, sids.codes))
-    html = page(sids, codes, items, near, {"report": found, **reports}, curve)
+    html = page(sids, codes, items, (near_original, near), {"report": found, **reports}, curve, About.of(stage.params))
     stage.output("page").write_text(html, encoding="utf-8")
     for warning in found["warnings"]:
         print(f"report: warning: {warning}", file=sys.stderr)

@@ -12,7 +12,7 @@ from torch import Tensor
 from sid.arrays import Rows, chunks
 from sid.errors import InputError
 
-_CACHE_BYTES = 8 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
+_CACHE_BYTES = 4 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
 _DEVICE_BYTES = 256 << 20  # on an accelerator fewer, larger launches are better
 _HELD_BYTES = 1 << 30  # rows that a CPU may hold beside the copy that the system's page cache has
 

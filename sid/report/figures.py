@@ -18,6 +18,7 @@ from sid.ids import SemanticIds
 from sid.measure import metrics, neighbours, quality
 from sid.measure.neighbours import Neighbours
 from sid.quantizers.base import Quantizer
+from sid.report.trials import trials
 
 
 def measure(
@@ -28,7 +29,7 @@ def measure(
     interactions: NDArray[np.int64] | None = None,
     original: Vectors | None = None,
     engine: Engine = LOCAL,
-) -> tuple[dict[str, Any], Neighbours]:
+) -> tuple[dict[str, Any], Neighbours, Neighbours]:
     """Measure an index.
 
     Args:
@@ -45,7 +46,8 @@ def measure(
         IDs lose; `interactions` in all, or None; and `before` and `after`, each with `quality.collisions`,
         `recall_at_10`, `recall_at_10_original`, `recall_at_10_random` and `levels`. Recall and purity are taken against
         the nearest items by the vectors that were quantized, those that end in `_original` against the nearest by the
-        vectors before they were aligned. Then the nearest items by the quantized vectors.
+        vectors before they were aligned; and `trials`: see `sid.report.trials`. Then the nearest items by the vectors
+        that were quantized, and by the original ones.
 
     Raises:
         InputError: not one vector, one row of codes and one Semantic ID for each item.
@@ -70,8 +72,9 @@ def measure(
         "warnings": readers.warnings(len(sids.code_sizes), uneven, states["after"]["items_in_collision"]),
         "interactions": None if interactions is None else int(interactions.sum()),
         **states,
+        "trials": trials(vectors, quantizer.code_sizes),
     }
-    return figures, near
+    return figures, near, spaces["_original"]
 
 
 def _recall(quantizer: Quantizer, spaces: Mapping[str, Neighbours], codes: Codes, engine: Engine) -> dict[str, float]:
