@@ -64,12 +64,13 @@ def all_steps(folder: Path, dim: int) -> dict[str, float]:
     from sid.quantizers import methods
     from sid.quantizers.assignment import balanced_codes, nearest_codes
     from sid.quantizers.base import Quantizer
-    from sid.report import figures
+    from sid.report import figures, trials
 
     arrays.chunks.__defaults__ = (CHUNK,)
     arrays.PART_ROWS = 1 << 13
     points._HELD_BYTES = 0
     neighbours.SOME_QUERIES = 50
+    trials.WORK = 0
     wanted = params.load(ROOT / "params.yaml", methods.CONFIGS)
     source = open_embeddings(folder / f"{dim}.npy", "item_id", "embedding")
     prepared = folder / f"prepared-{dim}.npy"
