@@ -18,10 +18,10 @@ import pytest
 
 from tests.conftest import ROOT
 
-ITEMS = 24_000
-NARROW, WIDE = 128, 1024  # 12 and 94 MiB
+ITEMS = 20_000
+NARROW, WIDE = 128, 1024  # 10 and 78 MiB
 CHUNK = 2 << 20  # in place of 64 MiB, so that few items are many chunks
-MORE_MIB = 40
+MORE_MIB = 35
 """What chunks may take more, where there are some copies of one: less than half of what the vectors have more."""
 
 
@@ -56,7 +56,7 @@ def all_steps(folder: Path, dim: int) -> dict[str, float]:
     from sid import arrays, params
     from sid.catalogue import cleaning
     from sid.catalogue.embeddings import open_embeddings
-    from sid.clustering import points
+    from sid.clustering import balanced, kmeans, points
     from sid.dedupe.resolve import resolve
     from sid.ids import SemanticIds
     from sid.measure import neighbours
@@ -69,7 +69,9 @@ def all_steps(folder: Path, dim: int) -> dict[str, float]:
     arrays.chunks.__defaults__ = (CHUNK,)
     arrays.PART_ROWS = 1 << 13
     points._HELD_BYTES = 0
-    neighbours.SOME_QUERIES = 50
+    neighbours.SOME_QUERIES, neighbours._SAMPLE, neighbours._POINTS = 50, 512, 512
+    for bounded in (kmeans.kmeans, balanced.balanced_kmeans, balanced.share_out):
+        bounded.__kwdefaults__["budget_mib"] = 8
     trials.WORK = 0
     wanted = params.load(ROOT / "params.yaml", methods.CONFIGS)
     source = open_embeddings(folder / f"{dim}.npy", "item_id", "embedding")
@@ -80,15 +82,13 @@ def all_steps(folder: Path, dim: int) -> dict[str, float]:
     vectors = np.load(prepared, mmap_mode="r")
     few = {"max_iters": 2}
     changes = {
-        "rqvae": {"epochs": 1, "init_epoch": 0, "warmup_epochs": 0, "kmeans_iters": 2},
+        "rqvae": {"epochs": 1, "init_epoch": 0, "warmup_epochs": 0, "layers": (32,), "kmeans_iters": 2},
         "rqkmeans": few,
         "rqkmeans_constrained": few,
     }
     fitted: dict[str, Quantizer] = {}
     for method, change in changes.items():
-        quant = wanted.quant.model_copy(
-            update={"method": method, "num_emb_list": (16, 16, 128), "train_sample": 12_000}
-        )
+        quant = wanted.quant.model_copy(update={"method": method, "num_emb_list": (16, 16, 80), "train_sample": 16_000})
         section = wanted.methods[method].model_copy(update=change)
         own = replace(wanted, quant=quant, methods={**wanted.methods, method: section})
         found[f"train {method}"] = peak_of(
