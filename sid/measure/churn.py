@@ -18,8 +18,8 @@ def kept_levels(before: Codes, after: Codes) -> NDArray[np.int64]:
     """(n,) how many tokens each item keeps, from the first on; L where it keeps all.
 
     Args:
-        before, after: (n, L) and (n, L') the codes of the same items. A level that only one of them has counts as
-            -1, 'no token', in the other.
+        before: (n, L) codes.
+        after: (n, L') codes of the same items. A level that only one of them has counts as -1, 'no token', in the other.
 
     Returns:
         0..L, L being the larger number of levels.
@@ -71,7 +71,8 @@ def churn(before: Codes, after: Codes, popularity: NDArray[np.int64] | None = No
     """What changed for the items that two indexes share.
 
     Args:
-        before, after: (n, L) and (n, L') their codes in both.
+        before: (n, L) their codes.
+        after: (n, L') their codes in the other index.
         popularity: (n,) interactions with each item; None where that isn't known.
 
     Returns:
@@ -93,7 +94,8 @@ def kept_together(before: Codes, after: Codes) -> dict[str, float | None]:
     It doesn't depend on how either names its codes. None where no two items share so many tokens.
 
     Args:
-        before, after: (n, L) and (n, L') the codes of the same items.
+        before: (n, L) codes.
+        after: (n, L') codes of the same items.
     """
     found: dict[str, float | None] = {}
     levels = min(before.shape[1], after.shape[1])
