@@ -193,7 +193,7 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().split()) < 1200
 
 
-@pytest.mark.parametrize("name", (*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md"))
+@pytest.mark.parametrize("name", [*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(name: str) -> None:
     """Links to files of the project, and to their headings."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / name).read_text(), flags=re.MULTILINE | re.DOTALL)
