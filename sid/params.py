@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sid.arrays import MAX_LEVELS
 from sid.errors import InputError
@@ -29,6 +29,24 @@ PUBLISHED = "published"
 Slack = Annotated[int, Field(ge=0, le=1 << 30)]
 CodeSize = Annotated[int, Field(ge=2, le=1 << 20)]
 PathText = Annotated[str, Field(min_length=1)]
+
+
+def _is_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise ValueError("must be an encoding that Python knows: utf-8, latin-1, windows-1252, gbk, ...") from None
+    return name
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("must name each once")
+    return values
+
+
+Encoding = Annotated[str, AfterValidator(_is_encoding)]
+Header = Annotated[tuple[PathText, ...], Field(strict=False), AfterValidator(_each_once)]
 
 
 class Section(BaseModel):
@@ -62,6 +80,8 @@ class Prepare(Section):
     embeddings: PathText
     ids: PathText
     items: PathText
+    items_header: Header
+    items_encoding: Encoding
     item_id_column: PathText
     embedding_column: PathText
     title_column: PathText
@@ -70,6 +90,7 @@ class Prepare(Section):
     categories_column: PathText
     html: Literal["keep", "clean"]
     unknown_items: Literal["error", "skip"]
+    missing_metadata: Literal["error", "keep", "skip"]
     invalid_rows: Literal["zero", "drop", "error"]
     missing_vectors: Literal["auto", "zero", "drop", "error"]
     outliers: Literal["warn", "clip", "drop", "error"]
@@ -80,6 +101,8 @@ class Interactions(Section):
     """`interactions`: what users did with the items, and how it is split."""
 
     source: PathText
+    header: Header
+    encoding: Encoding
     user_column: PathText
     item_column: PathText
     time_column: PathText | None
@@ -164,8 +187,28 @@ class Quant(Section):
     method: str
     num_emb_list: Annotated[tuple[CodeSize, ...], Field(strict=False, min_length=1, max_length=MAX_LEVELS)]
     e_dim: Annotated[int, Field(ge=1, le=65536)]
+    train_sample: Literal["auto"] | Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     device: Literal["auto", "cpu", "cuda"]
+
+    @field_validator("train_sample")
+    @classmethod
+    def _holds_all_codes(cls, rows: int | str | None, info: ValidationInfo) -> int | str | None:
+        largest = max(info.data.get("num_emb_list", (0,)))
+        if isinstance(rows, int) and rows < largest:
+            raise ValueError(f"must be at least {largest}, the largest of num_emb_list")
+        return rows
+
+
+class Engine(Section):
+    """`engine`: who runs the passes over the rows. It changes no result.
+
+    Attributes:
+        address: of a running Ray cluster, `auto` for the one that this machine belongs to; None: one of the run's own.
+    """
+
+    name: Literal["local", "ray"]
+    address: Annotated[str, Field(min_length=1)] | None
 
 
 class Index(Section):
@@ -217,6 +260,7 @@ class Evaluate(Section):
     eval_step: Annotated[int, Field(ge=1, le=100_000)]
     patience: Annotated[int, Field(ge=0, le=100_000)]
     beams: Annotated[int, Field(ge=1, le=1000)]
+    processes: Annotated[int, Field(ge=1, le=1024)] | None
     device: Literal["auto", "cpu", "cuda"]
 
     @field_validator("seeds", "controls")
@@ -259,12 +303,6 @@ class Export(Section):
         return _each_once(names)
 
 
-def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("must name each once")
-    return values
-
-
 @dataclass(frozen=True)
 class Params:
     """The whole of params.yaml, checked.
@@ -280,6 +318,7 @@ class Params:
     prepare: Prepare
     interactions: Interactions
     align: Align
+    engine: Engine
     quant: Quant
     methods: Mapping[str, MethodConfig]
     index: Index
@@ -352,6 +391,7 @@ def load(
         "prepare": Prepare,
         "interactions": Interactions,
         "align": Align,
+        "engine": Engine,
         "quant": Quant,
         "index": Index,
         "dedupe": Dedupe,

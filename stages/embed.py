@@ -11,6 +11,7 @@ from sid.embed.store import Store, write_vectors
 from sid.embed.texts import texts
 from sid.errors import InputError
 from sid.files import write_json
+from sid.tables.text import Form
 from stages.run import Stage, run, tell
 
 
@@ -25,7 +26,9 @@ def main(stage: Stage) -> str:
     if path is None:
         raise InputError("prepare.items is data/none: embed.model needs the items' texts")
     fields = {name: str(getattr(source, f"{name}_column")) for name in FIELDS}
-    metadata = read_metadata(path, source.item_id_column, fields, [source.embedding_column], source.html == "clean")
+    form = Form(source.items_header, source.items_encoding)
+    skip = [source.embedding_column]
+    metadata = read_metadata(path, source.item_id_column, fields, skip, source.html == "clean", form)
     found = texts(metadata.frame, wanted.template)
     there = found.drop_nulls().to_list()
     if not there:

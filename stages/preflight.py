@@ -29,7 +29,8 @@ def check(wanted: params.Params) -> None:
     if opened.rows is not None:
         if release is None:  # else nothing is trained
             check_sizes(opened.rows, wanted.quant)
-        if "drop" not in (source.invalid_rows, source.missing_vectors, source.outliers):
+        dropping = "drop" in (source.invalid_rows, source.missing_vectors, source.outliers)
+        if not dropping and source.missing_metadata != "skip":
             params.refuse_too_many(opened.rows, wanted)  # else there may be a place for each that is left
     Prompts.load(wanted.export.prompts)
     optional = {

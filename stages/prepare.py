@@ -9,6 +9,7 @@ from sid.catalogue.items import FIELDS
 from sid.catalogue.metadata import read_metadata
 from sid.files import write_json
 from sid.params import given
+from sid.tables.text import Form
 from stages.run import Stage, run, tell
 
 
@@ -19,9 +20,16 @@ def main(stage: Stage) -> str:
     metadata = None
     if (path := given(wanted.items)) is not None:
         fields = {name: str(getattr(wanted, f"{name}_column")) for name in FIELDS}
-        metadata = read_metadata(path, wanted.item_id_column, fields, [wanted.embedding_column], wanted.html == "clean")
+        form = Form(wanted.items_header, wanted.items_encoding)
+        skip = [wanted.embedding_column]
+        metadata = read_metadata(path, wanted.item_id_column, fields, skip, wanted.html == "clean", form)
     cleaning = Cleaning(
-        wanted.invalid_rows, wanted.missing_vectors, wanted.outliers, wanted.normalize, wanted.unknown_items
+        wanted.invalid_rows,
+        wanted.missing_vectors,
+        wanted.outliers,
+        wanted.normalize,
+        wanted.unknown_items,
+        wanted.missing_metadata,
     )
     prepared = stage.output("items")
     figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), prepared)

@@ -28,7 +28,7 @@ def main(stage: Stage) -> str:
     total = None if counts is None else counts.total
     vectors = load_vectors(stage.input("vectors"), "align")
     original = None if reports["align"]["applied"] == "none" else load_vectors(stage.input("original"))
-    found, near, near_original = figures.measure(quantizer, vectors, codes, sids, total, original)
+    found, near, near_original = figures.measure(quantizer, vectors, codes, sids, total, original, stage.engine)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), figures.headline(found))
     write_csv(

@@ -34,6 +34,8 @@ NASTY = [
 ]
 HEADER = "user_id:token\titem_id_list:token_seq\titem_id:token\n"
 SECTION = {
+    "header": [],
+    "encoding": "utf-8",
     "user_column": "user_id",
     "item_column": "item_id",
     "time_column": "timestamp",

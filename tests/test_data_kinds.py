@@ -358,7 +358,7 @@ def test_a_row_for_each_user(tmp_path: Path) -> None:
         found = log(tmp_path / name)
         assert (found.users.tolist(), found.items.tolist(), found.times.tolist()) == ([0, 0, 1], [0, 1, 2], [2, 1, 3])
     frame.with_columns(timestamp=pl.Series([[2], [3]])).write_parquet(tmp_path / "l.parquet")
-    with pytest.raises(InputError, match="row 0 has 1 times for 2 items"):
+    with pytest.raises(InputError, match="row 0 has 1 timestamp for 2 items"):
         log(tmp_path / "l.parquet")
 
 

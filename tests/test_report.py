@@ -310,7 +310,7 @@ def test_the_page_says_what_it_is_of(finished: Project) -> None:
     assert "<time>2026-01-01 00:00 UTC</time>" in text
     for key, value in (
         ("quant.num_emb_list", "[4, 4, 8]"),
-        ("quant.rqkmeans.train_sample", "null"),
+        ("quant.train_sample", "auto"),
         ("prepare.embeddings", "embeddings.npy"),
         ("evaluate.method", "none"),
     ):

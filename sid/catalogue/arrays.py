@@ -92,7 +92,8 @@ def _torch(path: Path) -> dict[str, Any]:
         try:
             value = torch.load(path, map_location="cpu", weights_only=True)  # files of old versions can't be mapped
         except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-            reason = next(iter(str(error).splitlines()), "")[:200]
+            objects = isinstance(error, pickle.UnpicklingError)
+            reason = "it holds other Python objects" if objects else next(iter(str(error).splitlines()), "")[:200]
             raise InputError(
                 f"{path}: broken, or more than tensors, numbers and text, which are all that is loaded ({reason})"
             ) from None

@@ -40,6 +40,8 @@ class Cleaning:
         normalize: `l2` scales every row to length 1 (all-zero rows stay), `none` keeps them. Outliers are looked for
             afterwards.
         unknown_items: metadata of items without a row: `error` refuses the catalogue, `skip` leaves it out.
+        missing_metadata: rows of items without metadata: `error` refuses the catalogue, `keep` keeps them without a
+            title and the like, `skip` leaves them out.
     """
 
     invalid_rows: Literal["zero", "drop", "error"] = "zero"
@@ -47,6 +49,7 @@ class Cleaning:
     outliers: Literal["warn", "clip", "drop", "error"] = "clip"
     normalize: Literal["none", "l2"] = "none"
     unknown_items: Literal["error", "skip"] = "error"
+    missing_metadata: Literal["error", "keep", "skip"] = "error"
 
     @property
     def of_missing(self) -> str:
@@ -110,6 +113,13 @@ def prepare(
     _refuse(scan, cleaning, source.path)
     _refuse_few(len(ids), source.path, f"prepare.invalid_rows: {cleaning.invalid_rows}")
     norms, hashes = np.concatenate(scan.norms), np.concatenate(scan.hashes)
+    found_items = None if metadata is None else _of_rows(metadata, all_ids, source.path, cleaning)
+    if found_items is not None and cleaning.missing_metadata == "skip":
+        kept = np.flatnonzero(ids.is_in(found_items.frame["item_id"].implode()).to_numpy())
+        if len(kept) < len(ids):
+            _keep(vectors_path, kept)
+            ids, norms, hashes = ids[kept.tolist()], norms[kept], hashes[kept]
+            _refuse_few(len(ids), source.path, "prepare.missing_metadata: skip")
     shape = outliers.look(np.load(vectors_path, mmap_mode="r"))
     found = outliers.figures(shape, ids, _LISTED)
     warnings = _warnings_of_rows(source.path, shape, scan, found, ids, cleaning)
@@ -131,8 +141,9 @@ def prepare(
             f"{source.path}: {duplicates['duplicate_rows']:,} of {len(ids):,} rows repeat an earlier one exactly: "
             "no codes can distinguish them"
         )
-    items = _align(ids, all_ids, metadata, source.path, cleaning, warnings)
-    items.frame.write_parquet(items_path)
+    _align(ids, found_items).write_parquet(items_path)
+    if found_items is not None:
+        warnings += found_items.warnings
     return {
         "items": len(ids),
         "dim": source.dim,
@@ -154,7 +165,8 @@ def prepare(
         **duplicates,
         "norm": _norm_quantiles(norms),
         "with_metadata": metadata is not None,
-        "metadata_skipped": items.skipped,
+        "metadata_skipped": 0 if found_items is None else found_items.skipped,
+        "metadata_missing": 0 if found_items is None else found_items.missing,
         "columns_left_out": {} if metadata is None else dict(metadata.left_out),
         "warnings": warnings + ([] if metadata is None else metadata.warnings),
         "notes": source.notes + ([] if metadata is None else metadata.notes),
@@ -287,18 +299,25 @@ def _kinds(scan: _Scan) -> list[tuple[str, list[str]]]:
 
 
 @dataclass(frozen=True)
-class _Aligned:
+class _Items:
+    """Metadata as far as it fits the rows.
+
+    Attributes:
+        frame: one row for each item, in any order.
+        skipped: items without a row, left out.
+        missing: rows without an item.
+        warnings: one line each.
+    """
+
     frame: pl.DataFrame
     skipped: int
+    missing: int
+    warnings: list[str]
 
 
-def _align(
-    kept: pl.Series, all_ids: pl.Series, metadata: Metadata | None, path: Path, cleaning: Cleaning, warnings: list[str]
-) -> _Aligned:
-    """One row of metadata for each kept id, in their order."""
-    rows = pl.DataFrame({"item_id": kept})
-    if metadata is None:
-        return _Aligned(rows.with_columns(pl.lit(None, pl.String).alias(name) for name in FIELDS), 0)
+def _of_rows(metadata: Metadata, all_ids: pl.Series, path: Path, cleaning: Cleaning) -> _Items:
+    """The metadata of the rows that were read, those that are dropped included."""
+    warnings: list[str] = []
     found = _same_numbers(metadata.frame, all_ids, warnings)
     without_row = found["item_id"].filter(~found["item_id"].is_in(all_ids.implode()))
     without_item = all_ids.filter(~all_ids.is_in(found["item_id"].implode()))
@@ -310,10 +329,16 @@ def _align(
             f"{differences(without_row, all_ids)}"
             + ("" if all_of_them else " (prepare.unknown_items: skip leaves them out)")
         )
-    if len(without_item):
+    if len(without_item) and (cleaning.missing_metadata == "error" or len(without_item) == len(all_ids)):
+        all_of_them = ", all that there are" if len(without_item) == len(all_ids) else ""
         problems.append(
-            f"{path}: {len(without_item)} rows have no id in prepare.items: {listed(without_item)}"
+            f"{path}: {len(without_item)} rows have no id in prepare.items{all_of_them}: {listed(without_item)}"
             f"{differences(without_item, found['item_id'])}"
+            + (
+                ""
+                if all_of_them
+                else " (prepare.missing_metadata: keep keeps them without a title, skip leaves them out)"
+            )
         )
     if problems:
         raise InputError(problems)
@@ -322,7 +347,21 @@ def _align(
             f"prepare.items: {len(without_row):,} of {len(found):,} items have no row in {path} and are left out: "
             f"{listed(without_row)}"
         )
-    return _Aligned(rows.join(found, on="item_id", how="left", maintain_order="left"), len(without_row))
+    if len(without_item):
+        done = {"keep": "are kept without a title", "skip": "are left out"}[cleaning.missing_metadata]
+        warnings.append(
+            f"{path}: {len(without_item):,} of {len(all_ids):,} rows have no id in prepare.items and {done}: "
+            f"{listed(without_item)}"
+        )
+    return _Items(found, len(without_row), len(without_item), warnings)
+
+
+def _align(kept: pl.Series, items: _Items | None) -> pl.DataFrame:
+    """One row of metadata for each kept id, in their order."""
+    rows = pl.DataFrame({"item_id": kept})
+    if items is None:
+        return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in FIELDS)
+    return rows.join(items.frame, on="item_id", how="left", maintain_order="left")
 
 
 def _same_numbers(frame: pl.DataFrame, ids: pl.Series, warnings: list[str]) -> pl.DataFrame:

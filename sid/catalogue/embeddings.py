@@ -82,7 +82,8 @@ def open_embeddings(
             type, another number of ids than of rows, fewer than two rows.
     """
     path = Path(path)
-    found = find(path, "prepare.embeddings", KINDS)
+    beside = [] if ids is None else [ids]
+    found = find(path, "prepare.embeddings", KINDS, beside)
     if path.is_dir():
         refuse_links_of_splits(path)
     names = None if ids is None else read_ids(ids, item_id_column)
@@ -184,7 +185,14 @@ class _TableSource(EmbeddingSource):
 def _open_table(
     path: Path, item_id_column: str, embedding_column: str, names: pl.Series | None, ids: Path | None
 ) -> EmbeddingSource:
-    table = open_table(path, "prepare.embeddings", item_id_column, KINDS)
+    table = open_table(
+        path,
+        "prepare.embeddings",
+        item_id_column,
+        KINDS,
+        value_column=embedding_column,
+        beside=[] if ids is None else [ids],
+    )
     columns = vectors.choose(table, embedding_column)
     wanted = {"prepare.embedding_column": (columns.names[0], "embedding")}
     if names is None:

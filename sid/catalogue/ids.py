@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,8 +22,9 @@ def read_ids(path: Path, item_id_column: str) -> pl.Series:
     """Ids in the order of the rows that they name.
 
     Args:
-        path: .txt (and what has no known suffix): an id on each line; .npy: one dimension of text or integers; .json: a
-            list, or an object of id -> row; a table with `item_id_column`.
+        path: .txt (and what has no known suffix): an id on each line, or id, tab and row (LC-Rec's .item2id); .npy: one
+            dimension of text or integers; .json: a list, or an object of id -> row or row -> id; a table with
+            `item_id_column`.
 
     Returns:
         (N,) text.
@@ -44,6 +46,8 @@ def read_ids(path: Path, item_id_column: str) -> pl.Series:
     lines = [(number, line.strip("\r\n")) for number, line in text_lines(path)]
     while lines and not lines[-1][1].strip():
         lines.pop()
+    if lines and all(line.count("\t") == 1 for _, line in lines):
+        return _of_pairs(path, [line.split("\t") for _, line in lines])
     empty = [number for number, line in lines if not line.strip()]
     if empty:
         raise InputError(f"{path}: line {empty[0]} is empty, must be an id: row i of the embeddings is line i + 1")
@@ -75,14 +79,34 @@ def _of_array(path: Path) -> pl.Series:
 def _of_json(path: Path) -> pl.Series:
     value = whole(path, lambda _: None)
     if isinstance(value, dict):
-        rows = sorted(value.items(), key=lambda pair: (not isinstance(pair[1], int), pair[1]))
-        if [row for _, row in rows] != list(range(len(rows))):
-            raise InputError(f"{path}: is an object, must map each id to its row, 0 to {len(rows) - 1}")
-        value = [name for name, _ in rows]
+        value = _by_row(path, [(str(name), row) for name, row in value.items()])
     if not isinstance(value, list):
         raise InputError(f"{path}: holds a {type(value).__name__}, must be a list of ids or an object of id -> row")
     batch = Batch(path, len(value), {"id": value}, lambda row: f"entry {row}")
     return _joined(path, [_column(batch, "id")])
+
+
+def _of_pairs(path: Path, pairs: list[list[str]]) -> pl.Series:
+    """Ids beside row numbers, in any order, below a header or not."""
+    if pairs[0][1].strip() and not any(part.strip().isdecimal() for part in pairs[0]):
+        pairs = pairs[1:]
+    names = _by_row(path, [(name.strip(), row.strip()) for name, row in pairs])
+    return pl.Series("item_id", names, pl.String)
+
+
+def _by_row(path: Path, pairs: list[tuple[str, Any]]) -> list[str]:
+    """The ids of (id, row) or (row, id), in the order of rows."""
+    wanted = list(range(len(pairs)))
+    firsts, seconds = [first for first, _ in pairs], [second for _, second in pairs]
+    for rows, names in ((seconds, firsts), (firsts, seconds)):
+        try:
+            order = [int(row) for row in rows]
+        except (TypeError, ValueError):
+            continue
+        if sorted(order) == wanted:
+            by_row = dict(zip(order, names, strict=True))
+            return [str(by_row[row]) for row in wanted]
+    raise InputError(f"{path}: must have each id beside its row, 0 to {len(pairs) - 1}, each row once")
 
 
 def _column(batch: Batch, name: str) -> pl.Series:

@@ -14,11 +14,12 @@ from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
 from sid.catalogue.texts import WORDS_FOR_NOTHING, cleaned, text_of
 from sid.errors import InputError
-from sid.tables import Batch, Table, as_text, open_table
+from sid.tables import Batch, Table, as_text, delimited, open_table
 from sid.tables.files import TABLES
-from sid.tables.json_text import records
 from sid.tables.table import WELL_KNOWN
+from sid.tables.text import PLAIN, Form
 
+_BETWEEN = {"description": " "}  # of paragraphs
 _NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -45,6 +46,7 @@ def read_metadata(
     fields: Mapping[str, str] = _NO_FIELDS,
     skip: Collection[str] = (),
     html: bool = False,
+    form: Form = PLAIN,
 ) -> Metadata:
     """Read item metadata whole.
 
@@ -54,21 +56,26 @@ def read_metadata(
         fields: one of FIELDS -> the file's own name for it, where that is another.
         skip: columns that are no metadata, such as the vectors.
         html: take tags and entities out of the texts.
+        form: what a text file doesn't say of itself.
 
     Returns:
-        Lists are joined by ', ', also those written as text (`['a', 'b']`); the word nan counts as missing.
+        Lists, also those written as text (`['a', 'b']`), are joined by ', ', in descriptions by ' '; the word nan
+        counts as missing.
 
     Raises:
         InputError: missing or broken file, a record that is no object, no id, the same id twice, a column that
             `fields` names and the file lacks.
     """
     path = Path(path)
-    table = open_table(path, "prepare.items", item_id_column, [kind for kind in TABLES if kind != "inter"])
+    kinds = [kind for kind in TABLES if kind != "inter"]
+    table = open_table(path, "prepare.items", item_id_column, kinds, form=form)
     left_out: dict[str, str] = {}
+    between = {fields.get(name, name): joint for name, joint in _BETWEEN.items()}
     if table.kind in ("json", "jsonl"):
-        frame = _of_records(table, item_id_column)
+        frame = _of_records(table, item_id_column, between)
     else:
-        frame = _of_columns(table, item_id_column, skip, left_out)
+        _refuse_twice(table, fields)
+        frame = _of_columns(table, item_id_column, skip, left_out, between)
     refuse_duplicates(frame["item_id"], str(path))
     frame = _renamed(path, frame, fields, left_out)
     frame, warnings = _clean(frame, html, path)
@@ -82,11 +89,17 @@ def read_metadata(
     return Metadata(frame, left_out, warnings, notes)
 
 
-def _of_records(table: Table, item_id_column: str) -> pl.DataFrame:
+def _refuse_twice(table: Table, fields: Mapping[str, str]) -> None:
+    twice = delimited.duplicated(table.names, [fields.get(name, name) for name in FIELDS])
+    if twice:
+        raise InputError(f"{table.path}: column {twice} is more than once in the header, must be there once")
+
+
+def _of_records(table: Table, item_id_column: str, between: Mapping[str, str]) -> pl.DataFrame:
     columns: dict[str, list[str | None]] = {"item_id": []}
     count = 0
     for file in table.found.files:
-        for place, record in records(file, table.kind, item_id_column, table.say):
+        for place, record in table.records(file):
             identity = record.pop(item_id_column, None)
             one = Batch(file, 1, {item_id_column: [identity]}, lambda _, place=place: place)  # type: ignore[misc]
             if identity in (None, ""):
@@ -94,7 +107,7 @@ def _of_records(table: Table, item_id_column: str) -> pl.DataFrame:
             columns["item_id"].append(as_text(one, item_id_column, table.say)[0])
             record.pop("item_id", None)
             for name, value in record.items():
-                columns.setdefault(name, [None] * count).append(text_of(value))
+                columns.setdefault(name, [None] * count).append(text_of(value, between.get(name, ", ")))
             count += 1
             for column in columns.values():
                 if len(column) < count:
@@ -102,7 +115,9 @@ def _of_records(table: Table, item_id_column: str) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
-def _of_columns(table: Table, item_id_column: str, skip: Collection[str], left_out: dict[str, str]) -> pl.DataFrame:
+def _of_columns(
+    table: Table, item_id_column: str, skip: Collection[str], left_out: dict[str, str], between: Mapping[str, str]
+) -> pl.DataFrame:
     table.require({"prepare.item_id_column": (item_id_column, "item")})
     names = [name for name in dict.fromkeys(table.names) if name and name not in skip]
     left_out |= {name: "it holds the vectors" for name in table.names if name in skip}
@@ -117,7 +132,7 @@ def _of_columns(table: Table, item_id_column: str, skip: Collection[str], left_o
             row = int(absent.arg_max() or 0)
             raise InputError(f"{batch.at(row)} has no {item_id_column}, every item must have an id")
         others = [name for name in wanted if name not in (item_id_column, "item_id")]
-        parts.append(pl.DataFrame([ids, *(_texts(batch, name) for name in others)]))
+        parts.append(pl.DataFrame([ids, *(_texts(batch, name, between.get(name, ", ")) for name in others)]))
     if not parts:
         return pl.DataFrame(schema={"item_id": pl.String})
     return pl.concat(parts)
@@ -143,7 +158,7 @@ def _no_text(kind: pa.DataType) -> str:
     return ""
 
 
-def _texts(batch: Batch, name: str) -> pl.Series:
+def _texts(batch: Batch, name: str, between: str) -> pl.Series:
     """A column as text: (n,)."""
     values = batch.columns[name]
     if isinstance(values, pa.Array) and not pa.types.is_nested(values.type):
@@ -153,7 +168,7 @@ def _texts(batch: Batch, name: str) -> pl.Series:
             values = values.cast(pa.large_string())
         return pl.Series(name, values).cast(pl.String)
     found = values.to_pylist() if isinstance(values, pa.Array) else values
-    return pl.Series(name, [text_of(value) for value in found], pl.String)
+    return pl.Series(name, [text_of(value, between) for value in found], pl.String)
 
 
 def _renamed(path: Path, frame: pl.DataFrame, fields: Mapping[str, str], left_out: dict[str, str]) -> pl.DataFrame:
@@ -183,6 +198,5 @@ def _clean(frame: pl.DataFrame, html: bool, path: Path) -> tuple[pl.DataFrame, l
             warnings.append(
                 f"{path}: {count:,} of {len(frame):,} items have a word like nan as their {name}: it counts as missing"
             )
-    between = {"description": " "}  # of paragraphs
-    columns = [cleaned(frame[name], html, between.get(name, ", ")) for name in frame.columns[1:]]
+    columns = [cleaned(frame[name], html, _BETWEEN.get(name, ", ")) for name in frame.columns[1:]]
     return pl.DataFrame([frame["item_id"], *columns]), warnings

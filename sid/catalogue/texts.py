@@ -54,12 +54,12 @@ _APART = frozenset(
 _SILENT = frozenset(("script", "style"))
 
 
-def text_of(value: Any) -> str | None:
-    """A value of JSON or Arrow as text: lists joined by ', ', objects as JSON, nothing for null and NaN."""
+def text_of(value: Any, between: str = ", ") -> str | None:
+    """A value of JSON or Arrow as text: lists joined by `between`, objects as JSON, nothing for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, list) and _is_flat(value):
-        value = ", ".join(text for part in value if (text := text_of(part)) is not None)
+        value = between.join(text for part in value if (text := text_of(part, between)) is not None)
     elif isinstance(value, dict | list | tuple):
         value = json.dumps(value, ensure_ascii=False, default=str)
     # JSON may escape half a surrogate pair, which no UTF-8 file can hold

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sid.errors import InputError
@@ -17,6 +18,7 @@ from sid.tables import Batch, Table
 
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _FEWEST = 2
+_SPARK = {"type", "size", "indices", "values"}
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 Missing = NDArray[np.bool_]
@@ -47,7 +49,7 @@ class Columns:
         dim: int | None = None
         first = None
         for file in table.found.files:
-            one = Table(table.path, type(table.found)(table.kind, (file,)), table.id_column)
+            one = table.only(file)
             if one.types:
                 dtypes.add(_dtype(file, name, one.types[name]))
             here = _dim(one, name)
@@ -78,13 +80,15 @@ class Columns:
         found = np.empty((stop - start, len(self.names)), np.float32)
         for place, name in enumerate(self.names):
             column = batch.columns[name][start:stop]
-            if isinstance(column, pa.Array) and _is_text(column.type):
-                column = pl.Series(name, column).cast(pl.Float64, strict=False)
-                found[:, place] = column.fill_null(float("nan")).to_numpy()
-            elif isinstance(column, pa.Array):
+            if isinstance(column, pa.Array) and not _is_text(column.type):
                 found[:, place] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            else:
-                found[:, place] = np.array([np.nan if value is None else value for value in column], np.float64)
+                continue
+            values = column.to_pylist() if isinstance(column, pa.Array) else column
+            for row, value in enumerate(values):
+                try:
+                    found[row, place] = _number(value)
+                except (ValueError, TypeError):
+                    raise InputError(f"{batch.at(start + row)} has {name} {value!r:.40}, must be a number") from None
         return found, np.asarray(np.isnan(found).all(axis=1))
 
 
@@ -116,7 +120,7 @@ def choose(table: Table, embedding_column: str) -> Columns:
 
 
 def parse(value: Any) -> list[float] | None:
-    """A vector as Python has it: a list, or text as JSON, pgvector and NumPy write it; None where there is none.
+    """A vector as Python has it: a list, or text as JSON, pgvector and NumPy write it; None where it has no values.
 
     Raises:
         ValueError: text that isn't a vector.
@@ -131,10 +135,22 @@ def parse(value: Any) -> list[float] | None:
             raise ValueError("it was shortened with ... when it was printed")
         if value.strip() in ("nan", "null", "None"):
             return None
-        return [float(part) for part in _SEPARATORS.split(text)] if text else []
+        return _numbers(_SEPARATORS.split(text)) if text else None
     if isinstance(value, list | tuple):
-        return [float("nan") if part is None else float(part) for part in value]
+        return _numbers(value) or None
     raise ValueError(f"{value!r:.40} is no list")
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (ValueError, TypeError):  # fast where none is missing
+        return [_number(value) for value in values]
+
+
+def _number(value: Any) -> float:
+    """A number as Python has it or as text; nothing is NaN."""
+    return float("nan") if value in (None, "", "null", "None") else float(value)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -143,7 +159,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _storage(kind: pa.DataType) -> pa.DataType:
-    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    """What a type is made of; of Spark's vectors, the lists of values."""
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    if pa.types.is_struct(kind) and {kind.field(place).name for place in range(kind.num_fields)} == _SPARK:
+        return kind.field("values").type
+    return kind
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType | None:
@@ -176,6 +196,8 @@ def _dim(table: Table, name: str) -> int | None:
         values: list[Any] = column if isinstance(column, list) else column.to_pylist()
         for row, value in enumerate(values):
             if value is not None and value != "":
+                if isinstance(value, dict):
+                    value = value["values"]
                 try:
                     found = parse(value)
                 except (ValueError, TypeError) as error:
@@ -188,6 +210,7 @@ def _dim(table: Table, name: str) -> int | None:
 def _of_lists(
     batch: Batch, start: int, lists: pa.Array, name: str, dim: int, ids: pl.Series
 ) -> tuple[NDArray[Any], Missing]:
+    lists = _of_spark(batch, lists, name)
     kind = lists.type
     if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         lists = lists.cast(pa.large_list(kind.value_type))
@@ -198,6 +221,7 @@ def _of_lists(
         lengths = np.where(missing, 0, kind.list_size)
     else:
         lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        missing = missing | (lengths == 0)
     uneven = np.flatnonzero((lengths != dim) & ~missing)
     if len(uneven):
         row = int(uneven[0])
@@ -205,7 +229,7 @@ def _of_lists(
             f"{batch.path}: item {ids[start + row]!r} has {lengths[row]} values in {name}, "
             f"must have {dim} like the first row"
         )
-    values = lists.flatten()  # without those of missing rows
+    values = lists.flatten()  # without those of rows that are null
     if not pa.types.is_floating(values.type):
         values = values.cast(pa.float64())
     # A null inside a list is a missing value: it becomes NaN and falls under prepare.invalid_rows.
@@ -215,6 +239,16 @@ def _of_lists(
     found = np.full((len(lists), dim), np.nan, there.dtype)
     found[~missing] = there
     return found, missing
+
+
+def _of_spark(batch: Batch, column: pa.Array, name: str) -> pa.Array:
+    """The lists within Spark's own type of vectors, which have to be dense."""
+    if not pa.types.is_struct(column.type):
+        return column
+    if column.field("indices").null_count < len(column):
+        raise InputError(f"{batch.path}: column {name!r} holds sparse vectors of Spark, must be dense ones or lists")
+    values = column.field("values")
+    return pc.if_else(column.is_valid(), values, None)
 
 
 def _of_python(

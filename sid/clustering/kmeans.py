@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from sid.clustering.distances import (
-    half_norms,
+    Product,
+    largest,
     move_rows,
     nearest,
-    row_argmax,
-    scores,
     squared_distances,
 )
+from sid.clustering.passes import in_order, one_thread
 from sid.clustering.points import Centred, Points, centred, draw_rows, work_chunks
 from sid.errors import InputError
 
@@ -82,6 +82,21 @@ def kmeans(
     """
     points = Points.of(vectors)
     _check(len(points), k, max_iters, tol, restarts)
+    with one_thread(points.device):
+        return _kmeans(points, k, max_iters, tol, restarts, seed, budget_mib, on_iteration, start)
+
+
+def _kmeans(
+    points: Points,
+    k: int,
+    max_iters: int,
+    tol: float,
+    restarts: int,
+    seed: int,
+    budget_mib: int,
+    on_iteration: Callable[[int, float], None] | None,
+    start: Tensor | None,
+) -> Clustering:
     generator = torch.Generator().manual_seed(seed)
     rows = centred(points, budget_mib)
     runs = []
@@ -141,11 +156,13 @@ def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Gene
         weight = closest / closest.max().clamp(min=1e-30) + 1e-12  # the rest in case all distances are 0
         draw = torch.multinomial(weight.cpu(), take, generator=generator).to(pool.device)
         table = pool[draw]
-        half = half_norms(table)
-        for part in work_chunks(len(pool), max(table.shape), pool.device):
-            values = scores(pool[part], table, half)
-            code = row_argmax(values)
-            gap = (squares[part] - 2 * values.gather(1, code[:, None]).flatten()).clamp_(min=0)
+        product = Product(table)
+
+        def near(part: slice, product: Product = product) -> tuple[Tensor, Tensor]:
+            code, best = largest(product(pool[part]))
+            return code, (squares[part] - 2 * best).clamp_(min=0)
+
+        for part, (code, gap) in in_order(work_chunks(len(pool), max(table.shape), pool.device), near, pool.device):
             nearer = (gap < closest[part]) if taken else torch.ones_like(gap, dtype=torch.bool)
             owner[part] = torch.where(nearer, code + taken, owner[part])
             closest[part] = torch.where(nearer, gap, closest[part])
@@ -159,9 +176,9 @@ def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
     """The K of (M, D) candidates with (M,) weights which lower the inertia most, one after the other, (K, D)."""
     squares = table.square().sum(1)
     gaps = torch.empty(len(table), len(table), device=table.device)  # (M, M) squared distances
+    product = Product(table, squares / 2)
     for part in work_chunks(len(table), max(table.shape), table.device):
-        values = scores(table[part], table, squares / 2)
-        gaps[part] = (squares[part, None] - 2 * values).clamp_(min=0)
+        torch.mul(product(table[part]), -2, out=gaps[part]).add_(squares[part, None]).clamp_(min=0)
     chosen = [int((gaps @ weights).argmin())]
     closest = gaps[chosen[0]].clone()
     gains = torch.empty_like(weights)
@@ -216,13 +233,17 @@ def _lloyd(
 
 def _reassign(rows: Centred, table: Tensor, labels: Tensor, sums: Tensor, gaps: Tensor, budget_mib: int) -> int:
     """One pass: labels (-1 before the first), cluster sums and squared distances in place; how many labels moved."""
-    half = half_norms(table)
-    moved = 0
-    for part in work_chunks(len(rows), max(table.shape), table.device, budget_mib):
+    product = Product(table)
+
+    def chosen(part: slice) -> tuple[Tensor, Tensor, Tensor]:
         some = rows.part(part)  # (n, D)
-        values = scores(some, table, half)  # (n, K)
-        code = row_argmax(values)
-        gaps[part] = rows.squares[part] - 2 * values.gather(1, code[:, None]).flatten()
+        code, best = largest(product(some))
+        return some, code, rows.squares[part] - 2 * best
+
+    moved = 0
+    pieces = work_chunks(len(rows), max(table.shape), table.device, budget_mib)
+    for part, (some, code, gap) in in_order(pieces, chosen, table.device):
+        gaps[part] = gap
         moved += move_rows(sums, some, labels[part], code)
         labels[part] = code
     return moved

@@ -54,7 +54,7 @@ def _rules(trie: Trie, root: str, becomes: str, quote: str) -> Iterator[str]:
 def _children(trie: Trie, level: int) -> list[int]:
     """Where the children of each prefix of `level` tokens begin among the codes of that level, and their number."""
     starts: NDArray[np.int64] = np.array([0, len(trie.level_codes[0])]) if level == 0 else trie.first_child[level - 1]
-    return starts.tolist()
+    return [int(start) for start in starts]
 
 
 def regex(sids: SemanticIds | Trie) -> str:

@@ -93,7 +93,9 @@ class Transitions:
         """The tokens that may come next, ascending; none after a whole Semantic ID."""
         return self.tokens[self.row_pointers[state] : self.row_pointers[state + 1]]
 
-    def step(self, states: Sequence[int] | NDArray[np.integer], tokens: Sequence[int] | NDArray[np.integer]) -> NDArray:
+    def step(
+        self, states: Sequence[int] | NDArray[np.integer], tokens: Sequence[int] | NDArray[np.integer]
+    ) -> NDArray[np.int64]:
         """(B,) states, (B,) the tokens that were taken -> (B,) int64 the next states; -1 where one isn't allowed."""
         found = np.full(len(states), -1, np.int64)
         for row, (state, token) in enumerate(zip(states, tokens, strict=True)):

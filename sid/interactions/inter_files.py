@@ -36,7 +36,7 @@ def read_folder(folder: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         InputError: as `sid.interactions.read.read_interactions`.
     """
     paths = _paths(folder)
-    lines = _Lines({item_id: row for row, item_id in enumerate(item_ids.to_list())})
+    lines = _Lines({item_id: row for row, item_id in enumerate(item_ids.to_list())}, wanted.encoding)
     by_split = np.zeros((len(SPLITS), len(item_ids)), np.int64)
     found, warnings = [], []
     for number, name in enumerate(SPLITS):
@@ -60,10 +60,10 @@ def holds_splits(folder: Path) -> bool:
     return bool(_paths(folder))
 
 
-def check_headers(folder: Path) -> None:
+def check_headers(folder: Path, wanted: Wanted) -> None:
     """Refuse files that don't begin with a header, no file, or several for one split."""
     for path in _paths(folder).values():
-        next(_rows(path, {}), None)
+        next(_rows(path, {}, wanted.encoding), None)
 
 
 def _paths(folder: Path) -> dict[str, Path]:
@@ -90,6 +90,7 @@ class _Lines:
 
     Attributes:
         row_of: id of each known item -> its row.
+        encoding: of the files.
         users: user id -> number, by first appearance in any file.
         skipped: lines left out, by reason.
         count: lines of the last file.
@@ -97,6 +98,7 @@ class _Lines:
     """
 
     row_of: dict[str, int]
+    encoding: str
     users: dict[str, int] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=lambda: Counter(unknown_item=0, no_history=0))
     count: int = 0
@@ -107,7 +109,7 @@ class _Lines:
         users, items, lengths, targets = array("i"), array("i"), array("i"), array("i")
         row_of = self.row_of
         self.count, self.unknown = 0, {}
-        for number, user, history, target in _rows(path, row_of):
+        for number, user, history, target in _rows(path, row_of, self.encoding):
             self.count += 1
             user_row = self.users.setdefault(user, len(self.users))
             known = [row_of[item] for item in history if item in row_of]
@@ -130,11 +132,11 @@ class _Lines:
         return Split("inter", np.array(users, np.int32), np.array(items, np.int32), offsets, each - 1)
 
 
-def _rows(path: Path, row_of: dict[str, int]) -> Iterator[tuple[int, str, list[str], str]]:
+def _rows(path: Path, row_of: dict[str, int], encoding: str) -> Iterator[tuple[int, str, list[str], str]]:
     """Line number, user, history and next item of every line below the header that isn't blank."""
     places = None
     width = 0
-    for number, line in text_lines(path):
+    for number, line in text_lines(path, encoding=encoding):
         if not line.strip():
             continue
         fields = line.rstrip("\r\n").split("\t")

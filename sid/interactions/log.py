@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +16,12 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sid.errors import InputError
+from sid.errors import InputError, listed
 from sid.params import Interactions as Wanted
 from sid.tables import Batch, Column, Table, alike, as_text, open_table
 from sid.tables.files import TABLES
 from sid.tables.json_text import sequences
+from sid.tables.text import Form
 from sid.tables.times import Times
 
 _USERS = 50_000
@@ -64,9 +67,9 @@ def read_log(path: Path, item_ids: pl.Series, wanted: Wanted) -> Log:
         InputError: as `sid.tables`; a missing column, a row without an id or with a time or a value that isn't one, a
             table without rows.
     """
-    table = open_source(path)
+    table = open_source(path, wanted)
     gathered = _Gathered(item_ids, wanted, table)
-    found = sequences(path, table.say) if table.kind == "json" and path.is_file() else None
+    found = sequences(path, table.say, wanted.encoding) if table.kind == "json" and path.is_file() else None
     if found is not None:
         source: Iterator[Batch] = _of_sequences(path, found, wanted)
         wanted = wanted.model_copy(update={"time_column": None, "value_column": None})
@@ -80,9 +83,10 @@ def read_log(path: Path, item_ids: pl.Series, wanted: Wanted) -> Log:
     return gathered.finish(path)
 
 
-def open_source(path: Path) -> Table:
+def open_source(path: Path, wanted: Wanted) -> Table:
     """The table that `interactions.source` names; RecBole's .item files beside its .inter aren't meant."""
-    return open_table(path, "interactions.source", kinds=[kind for kind in TABLES if kind != "item"])
+    kinds = [kind for kind in TABLES if kind != "item"]
+    return open_table(path, "interactions.source", kinds=kinds, form=Form(wanted.header, wanted.encoding))
 
 
 def columns_of(wanted: Wanted) -> dict[str, tuple[str, str]]:
@@ -127,8 +131,9 @@ class _Gathered:
         self._known = pl.DataFrame({"id": item_ids, "row": pl.int_range(len(item_ids), dtype=pl.Int32, eager=True)})
         self._names: set[str] | None = None
         self._users: list[pa.Array] = []
+        self._kinds: set[str] = set()
         self._items: list[NDArray[np.int32]] = []
-        self._times = Times(wanted.time_column or "", table.say)
+        self._times = Times(wanted.time_column or "")
         self._unknown: dict[str, str] = {}
         self._alike: set[str] = set()
         self._example = ("", "")
@@ -138,25 +143,22 @@ class _Gathered:
     def add(self, batch: Batch) -> None:
         """Read a batch's columns by what they mean."""
         wanted = self.wanted
-        rows = self._kept(batch)
-        users = _ids(batch, wanted.user_column, self._table.say)
-        column = batch.columns[wanted.item_column]
-        inside = _lists(batch, column)
+        say = self._table.say
+        users = _ids(batch, wanted.user_column, say)
+        inside = _lists(batch, wanted.item_column, say)
         if inside is None:
-            items = _ids(batch, wanted.item_column, self._table.say)
+            items = _ids(batch, wanted.item_column, say)
             times = None if wanted.time_column is None else batch.columns[wanted.time_column]
-        else:
-            lengths, flat = inside
-            owners = np.repeat(np.arange(batch.rows), lengths)
-            one = Batch(batch.path, len(owners), {wanted.item_column: flat}, lambda row: batch.place(int(owners[row])))
-            items = _ids(one, wanted.item_column, self._table.say)
-            times = None if wanted.time_column is None else _same_lengths(batch, wanted.time_column, lengths)
-            users = users.gather(owners)
-            rows = owners if rows is None else owners[np.isin(owners, rows)]
-            places = np.arange(len(owners)) if len(rows) == len(owners) else np.flatnonzero(np.isin(owners, rows))
-            self._append(batch, users, items, times, places, lambda row: int(owners[row]))
+            values = None if wanted.value_column is None else batch.columns[wanted.value_column]
+            self._append(batch, users, items, times, values, lambda row: row)
             return
-        self._append(batch, users, items, times, rows, lambda row: row)
+        lengths, flat = inside
+        owners = np.repeat(np.arange(batch.rows), lengths)
+        one = Batch(batch.path, len(owners), {wanted.item_column: flat}, lambda row: batch.place(int(owners[row])))
+        items = _ids(one, wanted.item_column, say)
+        times = None if wanted.time_column is None else _same_lengths(batch, wanted.time_column, lengths, say)
+        values = None if wanted.value_column is None else _beside(batch, wanted.value_column, owners, lengths, say)
+        self._append(batch, users.gather(owners), items, times, values, lambda row: int(owners[row]))
 
     def _append(
         self,
@@ -164,11 +166,12 @@ class _Gathered:
         users: pl.Series,
         items: pl.Series,
         times: Column | None,
-        kept: NDArray[np.int64] | None,
+        values: Column | None,
         owner: Callable[[int], int],
     ) -> None:
         count = len(items)
         self._rows += count
+        kept = None if values is None else self._kept(batch, values, owner)
         if kept is not None and len(kept) < count:
             users, items = users.gather(kept), items.gather(kept)
             if times is not None:
@@ -208,29 +211,22 @@ class _Gathered:
                 self._unknown[name] = batch.place(place(at[name])) if not self._unknown else ""
         return numbers
 
-    def _kept(self, batch: Batch) -> NDArray[np.int64] | None:
-        """The rows whose value counts as interest; None for all."""
+    def _kept(self, batch: Batch, values: Column, owner: Callable[[int], int]) -> NDArray[np.int64]:
+        """The rows whose value counts as interest."""
         wanted = self.wanted
-        if wanted.value_column is None:
-            return None
-        values = batch.columns[wanted.value_column]
-        text = pl.Series(
-            values.cast(pa.large_string())
-            if isinstance(values, pa.Array)
-            else [None if value is None else str(value) for value in values],
-            dtype=pl.String,
-        )
-        good = pl.Series([True]).new_from_index(0, batch.rows)
+        text = _as_words(values)
+        good = pl.Series([True]).new_from_index(0, len(text))
         if wanted.kinds:
             good = text.is_in(list(wanted.kinds)).fill_null(False)
             self._skipped["other_kind"] += int((~good).sum())
+            self._kinds.update(text.unique().drop_nulls().to_list())
         if wanted.least_value is not None:
-            number = text.str.strip_chars().cast(pl.Float64, strict=False)
+            number = text.replace({"true": "1", "false": "0"}).str.strip_chars().cast(pl.Float64, strict=False)
             wrong = number.is_null() | number.is_nan()
             if wrong.any():
                 row = int(wrong.arg_max() or 0)
                 raise InputError(
-                    f"{batch.at(row)} has {wanted.value_column} {text[row]!r}, must be a number for "
+                    f"{batch.at(owner(row))} has {wanted.value_column} {text[row]!r}, must be a number for "
                     "interactions.least_value"
                 )
             low = number < wanted.least_value
@@ -244,12 +240,26 @@ class _Gathered:
             raise InputError(f"{path}: {_NO_ROWS}")
         items = np.concatenate(self._items)
         encoded = pa.chunked_array(self._users).unify_dictionaries()
-        users = np.concatenate([part.indices.to_numpy() for part in encoded.chunks]).astype(np.int32)
+        self._items, self._users = [], []
+        users = np.concatenate([part.indices.to_numpy() for part in encoded.chunks]).astype(np.int32, copy=False)
         longest = max(encoded.chunks, key=lambda part: len(part.dictionary))
-        user_ids = pl.Series("user_id", longest.dictionary, pl.String)
+        user_ids, users, doubled = _same_users(pl.Series("user_id", longest.dictionary, pl.String), users)
+        del encoded, longest
         times = np.arange(len(items)) if self.wanted.time_column is None else self._times.finish()
         skipped = {name: count for name, count in self._skipped.items() if count}
-        warnings = []
+        warnings = list(self._times.warnings)
+        if doubled:
+            warnings.append(
+                f"{path}: {len(doubled):,} users are there with and without a decimal point, like {doubled[0]}; "
+                "they count as the same"
+            )
+        unseen = [kind for kind in self.wanted.kinds if kind not in self._kinds]
+        if unseen:
+            there = listed(sorted(self._kinds - set(self.wanted.kinds)))
+            warnings.append(
+                f"{path}: no row has the {self.wanted.value_column} {listed(unseen)} of interactions.kinds; there are "
+                f"{there or 'none'}"
+            )
         if self._alike:
             one, other = self._example
             warnings.append(
@@ -271,8 +281,37 @@ def _ids(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
     return ids
 
 
-def _lists(batch: Batch, column: Column) -> tuple[NDArray[np.int64], Column] | None:
-    """Lengths of a column of lists and what is in them; None of any other column."""
+def _same_users(names: pl.Series, users: NDArray[np.int32]) -> tuple[pl.Series, NDArray[np.int32], list[str]]:
+    """Users' ids and numbers, where those called 7.0 are 7 if both are there, and the former of these."""
+    pointed = names.filter(names.str.ends_with(".0"))
+    doubled = pointed.filter(pointed.str.strip_suffix(".0").is_in(names.implode())).to_list()
+    if not doubled:
+        return names, users, doubled
+    rows = {name: row for row, name in enumerate(names.to_list())}
+    into = np.arange(len(names), dtype=np.int32)
+    for name in doubled:
+        into[rows[name]] = rows[name[:-2]]
+    kept, numbers = np.unique(into[users], return_inverse=True)
+    return names.gather(kept), numbers.astype(np.int32), doubled
+
+
+def _as_words(values: Column) -> pl.Series:
+    """Ratings or kinds as text: (n,), the words true and false for booleans of any source."""
+    if isinstance(values, pa.Array):
+        return pl.Series(values.cast(pa.large_string()), dtype=pl.String)
+    words = [str(value).lower() if isinstance(value, bool) else value for value in values]
+    return pl.Series([None if value is None else str(value) for value in words], dtype=pl.String)
+
+
+def _lists(batch: Batch, name: str, say: Callable[[str], None]) -> tuple[NDArray[np.int64], Column] | None:
+    """Lengths of a column of lists, also such that are written as text, and what is in them; None of any other."""
+    column = batch.columns[name]
+    if isinstance(column, pa.Array) and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        read = _written_lists(column)
+        if read is None:
+            return None
+        say(f"{batch.path}: lists written as text in {name} are read as lists")
+        column = read
     if isinstance(column, list):
         if not any(isinstance(value, list) for value in column):
             return None
@@ -285,17 +324,48 @@ def _lists(batch: Batch, column: Column) -> tuple[NDArray[np.int64], Column] | N
     return lengths, column.flatten()
 
 
-def _same_lengths(batch: Batch, name: str, lengths: NDArray[np.int64]) -> Column:
-    """The times beside lists of items."""
-    found = _lists(batch, batch.columns[name])
+def _written_lists(column: pa.Array) -> list[Any] | None:
+    """The lists that each text of a column is; None where one isn't a list."""
+    text = pl.Series(column)
+    if not len(text) or not text.drop_nulls().head(1).str.contains(r"^\s*\[.*\]\s*$").all() or text.null_count():
+        return None
+    found = []
+    for one in text.to_list():
+        for read in (json.loads, ast.literal_eval):
+            try:
+                value = read(one.strip())
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+            break
+        else:
+            return None
+        if not isinstance(value, list):
+            return None
+        found.append(value)
+    return found
+
+
+def _same_lengths(batch: Batch, name: str, lengths: NDArray[np.int64], say: Callable[[str], None]) -> Column:
+    """The times, or values, beside lists of items."""
+    found = _lists(batch, name, say)
     if found is None:
         raise InputError(f"{batch.path}: column {name} must hold lists, as the column of items does")
     others, flat = found
     uneven = np.flatnonzero(others != lengths)
     if len(uneven):
         row = int(uneven[0])
-        raise InputError(f"{batch.at(row)} has {others[row]} times for {lengths[row]} items, must have one for each")
+        raise InputError(f"{batch.at(row)} has {others[row]} {name} for {lengths[row]} items, must have one for each")
     return flat
+
+
+def _beside(
+    batch: Batch, name: str, owners: NDArray[np.int64], lengths: NDArray[np.int64], say: Callable[[str], None]
+) -> Column:
+    """The values of lists of items: one for each item, or one for each list."""
+    if _lists(batch, name, say) is not None:
+        return _same_lengths(batch, name, lengths, say)
+    column = batch.columns[name]
+    return [column[row] for row in owners.tolist()] if isinstance(column, list) else column.take(pa.array(owners))
 
 
 def _of_sequences(path: Path, found: Mapping[str, list[Any]], wanted: Wanted) -> Iterator[Batch]:

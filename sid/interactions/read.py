@@ -42,7 +42,8 @@ def read_interactions(path: Path | None, item_ids: pl.Series, wanted: Wanted) ->
     rows = found.rows
     counted = ", ".join(f"{name} {count:,}" for name, count in found.skipped.items())
     if not any(rows.values()):
-        raise InputError(f"{path}: no interaction with a history is left ({counted}), must have one at least")
+        nothing_left = f"{path}: no interaction with a history is left ({counted}), must have one at least"
+        raise InputError([nothing_left, *found.warnings])
     if not rows["train"]:
         reason = inter_files.NO_TRAIN if folder else splits.why_no_train(wanted)
         found.warnings.append(f"{path}: there is nothing to train on: {reason} (left out: {counted})")
@@ -57,10 +58,10 @@ def check_interactions(path: Path, wanted: Wanted) -> None:
             table, a missing column.
     """
     if _is_folder(path):
-        inter_files.check_headers(path)
+        inter_files.check_headers(path, wanted)
         return
-    table = open_source(path)
-    if table.kind == "json" and path.is_file() and sequences(path, table.say) is not None:
+    table = open_source(path, wanted)
+    if table.kind == "json" and path.is_file() and sequences(path, table.say, wanted.encoding) is not None:
         return
     check_table(table, wanted)
 

@@ -19,6 +19,7 @@ TRAIN, VALID, TEST = 0, 1, 2
 """Numbers of the splits, in the order of time."""
 
 Labels = NDArray[np.int8]
+Times = NDArray[np.int64] | NDArray[np.float64]
 
 
 def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
@@ -35,14 +36,14 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
     warnings = log.warnings + unknown_items(
         path, log.unknown, next(iter(log.unknown.values()), ""), left_out, wanted, item_ids
     )
-    frame = pl.DataFrame({"user": log.users, "item": log.items, "timestamp": log.times})
-    skipped, notes = log.skipped, log.notes
+    users, items, times, skipped, notes = log.users, log.items, log.times, log.skipped, log.notes
     del log
-    frame = frame.filter(known) if count else frame
-    kept = frame.unique(maintain_order=True).sort("user", "timestamp", maintain_order=True)
-    skipped = {"unknown_item": count, "duplicate": len(frame) - len(kept), **skipped}
+    if count:
+        users, items, times = users[known], items[known], times[known]
+    rows = len(users)
+    users, items, times = _in_order(users, items, times)
+    skipped = {"unknown_item": count, "duplicate": rows - len(users), **skipped}
 
-    users, items, times = (kept[name].to_numpy() for name in ("user", "item", "timestamp"))
     counts = np.bincount(users, minlength=len(user_ids)).astype(np.int64)
     if wanted.split == "temporal" and len(times):
         labels = temporal(times, wanted.ratios)
@@ -59,6 +60,26 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         *(np.bincount(part, minlength=len(item_ids)).astype(np.int64) for part in (items[labels == TRAIN], items))
     )
     return Reading(Interactions(user_ids, (train, valid, test)), by_item, skipped, warnings, notes)
+
+
+def _in_order(users: Rows, items: Rows, times: Times) -> tuple[Rows, Rows, Times]:
+    """Interactions user after user, oldest first, rows of the same time in their order; exact duplicates once."""
+    order = np.argsort(times, kind="stable")
+    order = order[np.argsort(users[order], kind="stable")]
+    users, items, times = users[order], items[order], times[order]
+    del order
+    same = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    if not same.any():
+        return users, items, times
+    # within a user's rows of one moment, an item counts where it is first
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    moments = np.cumsum(~np.r_[False, same])[tied]
+    keys = moments * (int(items.max()) + 1) + items[tied]
+    by_key = np.argsort(keys, kind="stable")
+    again = keys[by_key[1:]] == keys[by_key[:-1]]
+    kept = np.ones(len(users), np.bool_)
+    kept[tied[by_key[1:][again]]] = False
+    return users[kept], items[kept], times[kept]
 
 
 def why_no_train(wanted: Wanted) -> str:
@@ -79,7 +100,7 @@ def leave_one_out(places: NDArray[np.int64], counts: NDArray[np.int64]) -> Label
     return np.where(behind == 0, TEST, np.where(behind == 1, VALID, TRAIN)).astype(np.int8)
 
 
-def temporal(times: NDArray[np.int64] | NDArray[np.float64], ratios: Sequence[float]) -> Labels:
+def temporal(times: Times, ratios: Sequence[float]) -> Labels:
     """Two moments for all users cut the time: TRAIN lies before the first, TEST from the second on.
 
     The moments are those of the interactions at the shares `ratios` of all, in the order of time. What happened at

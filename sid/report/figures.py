@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sid.arrays import NO_TOKEN, Codes, Vectors
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.export import readers
 from sid.files import round6
@@ -26,6 +28,7 @@ def measure(
     sids: SemanticIds,
     interactions: NDArray[np.int64] | None = None,
     original: Vectors | None = None,
+    engine: Engine = LOCAL,
 ) -> tuple[dict[str, Any], Neighbours, Neighbours]:
     """Measure an index.
 
@@ -36,6 +39,7 @@ def measure(
         sids: the N Semantic IDs after dedupe, of L or L + 1 levels.
         interactions: (N,) how often each item was interacted with; None where that isn't known.
         original: (N, D') the vectors before they were aligned; None where they are the same.
+        engine: runs the passes over the rows.
 
     Returns:
         The figures of reports/report.json: those of `quality.reconstruction`; `warnings`: what readers of the Semantic
@@ -53,18 +57,18 @@ def measure(
             f"{len(vectors)} vectors, {len(codes)} rows of codes and {len(sids.codes)} Semantic IDs: must be one of "
             "each for every item; run dvc repro"
         )
-    near = neighbours.search(vectors)
-    spaces = {"": near, "_original": near if original is None else neighbours.search(original)}
+    near = neighbours.search(vectors, engine)
+    spaces = {"": near, "_original": near if original is None else neighbours.search(original, engine)}
     after = sids.codes[:, : codes.shape[1]]  # a level that a strategy adds decodes to nothing
-    recall = _recall(quantizer, spaces, codes)
-    recall_after = recall if np.array_equal(codes, after) else _recall(quantizer, spaces, after)
+    recall = _recall(quantizer, spaces, codes, engine)
+    recall_after = recall if np.array_equal(codes, after) else _recall(quantizer, spaces, after, engine)
     states = {
         "before": _state(codes, quantizer.code_sizes, vectors, spaces, interactions, recall),
         "after": _state(sids.codes, sids.code_sizes, vectors, spaces, interactions, recall_after),
     }
     uneven = bool((sids.codes[:, -1] == NO_TOKEN).any())
     figures = {
-        **quality.reconstruction(quantizer.decode, vectors, codes, after),
+        **quality.reconstruction(quantizer.decode, vectors, codes, after, engine),
         "warnings": readers.warnings(len(sids.code_sizes), uneven, states["after"]["items_in_collision"]),
         "interactions": None if interactions is None else int(interactions.sum()),
         **states,
@@ -73,11 +77,11 @@ def measure(
     return figures, near, spaces["_original"]
 
 
-def _recall(quantizer: Quantizer, spaces: Mapping[str, Neighbours], codes: Codes) -> dict[str, float]:
+def _recall(quantizer: Quantizer, spaces: Mapping[str, Neighbours], codes: Codes, engine: Engine) -> dict[str, float]:
     """recall@10 in each space, named by what its figures end in."""
-    found = {"": quality.recall(quantizer.decode, spaces[""], codes)}
+    found = {"": quality.recall(quantizer.decode, spaces[""], codes, engine)}
     same = spaces["_original"] is spaces[""]
-    found["_original"] = found[""] if same else quality.recall(quantizer.decode, spaces["_original"], codes)
+    found["_original"] = found[""] if same else quality.recall(quantizer.decode, spaces["_original"], codes, engine)
     return {f"recall_at_10{end}": value for end, value in found.items()}
 
 

@@ -19,7 +19,7 @@ WORK = 2e9  # rows x dimensions x codes of all levels: about 15 s; nothing is tr
 
 _SEED = 0
 _INDEX = Index(assignment="auto", slack=None)
-_KMEANS = levels.KMeansConfig(max_iters=10, tol=1e-3, restarts=1, train_sample=None)
+_KMEANS = levels.KMeansConfig(max_iters=10, tol=1e-3, restarts=1)
 _BALANCED = levels.BalancedConfig(slack=1, solver="scalable", max_iters=8, n_init=1, n_jobs=1)
 
 
@@ -47,7 +47,7 @@ def trials(vectors: Vectors, code_sizes: Sequence[int]) -> dict[str, dict[str, A
 
 
 def _trial(vectors: Vectors, method: str, sizes: tuple[int, ...]) -> dict[str, Any]:
-    quant = Quant(method=method, num_emb_list=sizes, e_dim=1, seed=_SEED, device="cpu")
+    quant = Quant(method=method, num_emb_list=sizes, e_dim=1, seed=_SEED, device="cpu", train_sample=None)
     fitted = (
         levels.fit_balanced(vectors, quant, _BALANCED)
         if method == "rqkmeans_constrained"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,12 +24,14 @@ from numpy.typing import NDArray
 
 from sid.errors import InputError, listed
 from sid.tables.batches import Batch, Column
-from sid.tables.text import BLOCK_BYTES, DECOMPRESSION_ERRORS, Say, numbered, open_text
+from sid.tables.text import BLOCK_BYTES, DECOMPRESSION_ERRORS, PLAIN, Form, Say, numbered, open_text, replaced
 
-_DELIMITERS = {"csv": ",\t;|", "tsv": "\t,;|", "inter": "\t", "item": "\t"}
+_DELIMITERS = {"csv": ",\t;|", "tsv": "\t,;|", "inter": "\t", "item": "\t|"}
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)\s*")
+_IDENTITY = re.compile(r"(?=.*\d)[\w.:+/=-]+")  # one word with a digit
 _LONGEST_FIELD = 16 << 20
 _SLOW_ROWS = 100_000
+_DOUBLE, _UNIT = "::", "\x1f"  # MovieLens' own delimiter, and the one character that parsers get for it
 _NULL = r"\N"  # as MySQL, Hive and Postgres write a missing value
 
 Record = tuple[int, list[str]]
@@ -42,11 +45,12 @@ class Header:
     Attributes:
         names: of the columns, blanks around them and RecBole's types taken off.
         types: RecBole's type of each typed column, e.g. `token_seq`.
-        delimiter: one character.
+        delimiter: one character; the unit separator where the file has `::`.
         quotes: whether quotes mean anything in this file.
         blanks: whether a blank follows every delimiter, and belongs to it.
         below: the number of the first line below the header.
         offset: bytes of text above that line.
+        encoding: of the file, where it doesn't begin with a mark.
     """
 
     names: tuple[str, ...]
@@ -56,29 +60,33 @@ class Header:
     blanks: bool
     below: int
     offset: int
+    encoding: str = "utf-8"
 
 
-def read_header(path: Path, kind: str, say: Say) -> Header:
+def read_header(path: Path, kind: str, say: Say, form: Form = PLAIN) -> Header:
     """The header of a file of delimited text.
 
     Raises:
-        InputError: the file has no line, or its first line isn't text or a header.
+        InputError: the file has no line, its first line isn't text or a header, or it has another number of fields than
+            `form.header` names.
     """
     above, start = 0, 1
-    delimiters = _DELIMITERS[kind]
-    with open_text(path, say) as file:
+    delimiters = list(_DELIMITERS[kind])
+    with open_text(path, say, form.encoding) as file:
         lines = numbered(path, file)
         for number, line in lines:
             told = re.fullmatch(r'"?sep=(.)"?\s*', line)  # Excel's own first line
             if told is None and line.strip():
                 break
             above, start = above + len(line.encode()), number + 1
-            delimiters = told[1] if told else delimiters
+            delimiters = [told[1]] if told else delimiters
         else:
-            raise InputError(f"{path}: is empty, must have a header of column names")
+            raise InputError(f"{path}: is empty, must have {'rows' if form.header else 'a header of column names'}")
         quotes = kind not in ("inter", "item")
         bare = re.sub(r'"[^"]*"', "", line) if quotes else line
-        delimiter = max(delimiters, key=lambda one: (bare.count(one), -delimiters.index(one)))
+        delimiter = _delimiter(bare, delimiters, form)
+        if delimiter == _DOUBLE:
+            line, bare, delimiter, quotes = line.replace(_DOUBLE, _UNIT), line.replace(_DOUBLE, _UNIT), _UNIT, False
         read = [line]
         fields = next(_csv(_kept(line, lines, read), delimiter, quotes, False, path, start))[1]
     inside = bare.strip().split(delimiter)[1:]
@@ -87,7 +95,24 @@ def read_header(path: Path, kind: str, say: Say) -> Header:
     names = tuple((match[1] if match else field).strip() for match, field in zip(typed, fields, strict=True))
     types = {match[1].strip(): match[2] for match in typed if match}
     offset = above + sum(len(part.encode()) for part in read)
-    return Header(names, types, delimiter, quotes, blanks, start + len(read), offset)
+    if form.header and names != form.header:
+        if len(fields) != len(form.header):
+            raise InputError(
+                f"{path}: line {start} has {len(fields)} fields (separated by {_spelled(delimiter)}), but the key "
+                f"header names {len(form.header)}: {', '.join(form.header)}"
+            )
+        return Header(form.header, {}, delimiter, quotes, blanks, start, above, form.encoding)
+    return Header(names, types, delimiter, quotes, blanks, start + len(read), offset, form.encoding)
+
+
+def _delimiter(line: str, known: Sequence[str], form: Form) -> str:
+    """What separates the fields, by a file's first line: what is there most often, or makes as many as are named."""
+    candidates = [*known, *([_DOUBLE] if len(known) > 1 else [])]
+    if form.header and len(known) > 1:
+        fitting = [one for one in (_DOUBLE, *known, " ") if line.strip().count(one) == len(form.header) - 1]
+        if fitting:
+            return fitting[0]
+    return max(candidates, key=lambda one: (line.count(one), -candidates.index(one)))
 
 
 def _kept(first: str, rest: Iterator[tuple[int, str]], read: list[str]) -> Iterator[tuple[int, str]]:
@@ -113,7 +138,7 @@ def read_batches(path: Path, header: Header, columns: Sequence[str], keys: Seque
     """
     places = [header.names.index(name) for name in columns]
     number, offset = header.below, header.offset
-    with open_text(path) as file:
+    with _opened(path, header) as file:
         _skip(file, offset)
         for block in _blocks(path, file, number):
             rows = None if header.blanks else _plain_rows(block, header)
@@ -125,6 +150,12 @@ def read_batches(path: Path, header: Header, columns: Sequence[str], keys: Seque
         else:
             return
     yield from _slow(path, header, columns, places, keys, number, offset, say)
+
+
+@contextmanager
+def _opened(path: Path, header: Header) -> Iterator[BinaryIO]:
+    with open_text(path, encoding=header.encoding) as file:
+        yield replaced(file, _DOUBLE.encode(), _UNIT.encode()) if header.delimiter == _UNIT else file
 
 
 def _skip(file: BinaryIO, count: int) -> None:
@@ -272,7 +303,7 @@ def _understood(path: Path, header: Header, keys: list[int], number: int, offset
 
     def reading(quotes: bool, escapes: bool) -> _Reading:
         def records() -> Iterator[Record]:
-            with open_text(path) as file:
+            with _opened(path, header) as file:
                 _skip(file, offset)
                 lines = numbered(path, file, number)
                 yield from _sound(path, header, _csv_of(path, header, lines, number, quotes, escapes, keys))
@@ -317,7 +348,7 @@ def _sound(path: Path, header: Header, records: Iterator[Record]) -> Iterator[Re
 
 
 def _spelled(delimiter: str) -> str:
-    return {"\t": "tabs", ",": "commas"}.get(delimiter, repr(delimiter))
+    return {"\t": "tabs", ",": "commas", _UNIT: _DOUBLE, " ": "blanks"}.get(delimiter, repr(delimiter))
 
 
 def _csv_of(
@@ -385,22 +416,31 @@ def _refuse_swallowed(
     """Refuse a field over several lines that look like records themselves: a quote that was never closed."""
     if not keys:
         return
-    wanted = [_shape(fields[key]) for key in keys]
     for behind, text in enumerate(recent[1:], 1):
         if text.count(header.delimiter) < len(header.names) - 1:
             continue
         alone = text.rstrip("\r\n").split(header.delimiter)
-        here = [_shape(alone[key]) for key in keys if key < len(alone)]
-        if len(alone) == len(fields) and here == wanted:
+        if len(alone) == len(fields) and all(_alike(alone[key], fields[key]) for key in keys):
             raise InputError(
                 f"{path}: line {line} has a quote that isn't closed: its field would take line {line + behind} with "
                 "it, which looks like a row"
             )
 
 
+def _alike(one: str, other: str) -> bool:
+    """Whether two values may be ids, or times, of one column, by what they are made of."""
+    one, other = one.strip(' "'), other.strip(' "')
+    if _shape(one) == _shape(other):
+        return True
+    # 'B00L1I1VMG' and 'B0083J1UQW': digits and letters in another order
+    if not (_IDENTITY.fullmatch(one) and _IDENTITY.fullmatch(other)):
+        return False
+    return max(len(one), len(other)) <= 2 * min(len(one), len(other))
+
+
 def _shape(value: str) -> str:
     """What kinds of characters a value is made of, in their order: 'B00-7' is 'a9-9'."""
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", value.strip(' "')))
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", value))
 
 
 def duplicated(names: Sequence[str], columns: Sequence[str]) -> str:

@@ -14,6 +14,8 @@ from sid.errors import InputError, listed
 KINDS = {
     ".csv": "csv",
     ".txt": "csv",
+    ".dat": "csv",
+    ".data": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
     ".inter": "inter",
@@ -76,7 +78,7 @@ def kind_of(path: Path) -> str | None:
     return KINDS.get(_suffix(path))
 
 
-def find(path: Path, key: str, kinds: Collection[str]) -> Found:
+def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] = ()) -> Found:
     """The data files that a path names, which is taken as it is: never as a pattern.
 
     A folder is searched at any depth. Names that begin with '.' or '_' (`_SUCCESS`, `._part-0.parquet`, `_temporary`)
@@ -85,6 +87,7 @@ def find(path: Path, key: str, kinds: Collection[str]) -> Found:
     Args:
         key: the key of params.yaml that names the path, for messages.
         kinds: those that are wanted.
+        beside: files of the folder that are something else, as params.yaml says.
 
     Raises:
         InputError: nothing there, another kind of file, a folder with data files of several kinds or of none, the
@@ -95,13 +98,18 @@ def find(path: Path, key: str, kinds: Collection[str]) -> Found:
         raise InputError(f"{path}: no such file or folder ({key} must name one; kinds of files: {suffixes})")
     if not path.is_dir():
         kind = kind_of(path)
+        if kind is not None and kind in kinds and kind not in TABLES and path.suffix.lower() in COMPRESSED:
+            raise InputError(f"{path}: arrays are read where they lie and can't be compressed; unpack it")
         if kind is None or kind not in kinds:
             raise InputError(f"{path}: unknown kind of file {_shown(path)!r}; {_advice(path, suffixes)}")
         return Found(kind, (path,))
     _refuse_table_formats(path)
     by_kind: dict[str, list[Path]] = {}
     others = []
+    named = {os.path.realpath(one) for one in beside}
     for file in _walk(path):
+        if os.path.realpath(file) in named:
+            continue
         kind = kind_of(file)
         if kind is None or kind not in kinds or _BESIDE.fullmatch(file.name):
             others.append(file)
@@ -110,6 +118,9 @@ def find(path: Path, key: str, kinds: Collection[str]) -> Found:
     if not by_kind:
         there = f"there are {listed(file.relative_to(path) for file in others)}" if others else "it is empty"
         raise InputError(f"{path}: a folder without data files ({there}); {key} wants one of {suffixes}")
+    if "inter" in by_kind:  # whatever is beside RecBole's atomic files, they are the interactions
+        others += [file for kind, files in by_kind.items() if kind != "inter" for file in files]
+        by_kind = {"inter": by_kind["inter"]}
     if len(by_kind) > 1:
         counts = ", ".join(f"{len(files)} {kind} ({files[0].relative_to(path)})" for kind, files in by_kind.items())
         raise InputError(f"{path}: has files of several kinds: {counts}; {key} must name a folder with one kind")
@@ -179,12 +190,17 @@ def _refuse_table_formats(folder: Path) -> None:
         for place in (*(path / log for path in folder.resolve().parents[:3]), *inside):
             if place.name == log and place.is_dir():
                 raise _table_format(folder, name, place)
-    for place in inside:
-        if place.name == "metadata" and any(
-            name.endswith(".metadata.json") or name == "version-hint.text" for name in os.listdir(place)
+    above = folder.resolve().parents[:3]
+    for place in (*inside, *(path / "metadata" for path in above), *(path / "_versions" for path in above)):
+        if (
+            place.name == "metadata"
+            and place.is_dir()
+            and any(name.endswith(".metadata.json") or name == "version-hint.text" for name in os.listdir(place))
         ):
             raise _table_format(folder, "an Iceberg table", place)
-        if place.name.endswith(".lance") or (place.name == "_versions" and (place.parent / "data").is_dir()):
+        if place.name.endswith(".lance") or (
+            place.name == "_versions" and place.is_dir() and (place.parent / "data").is_dir()
+        ):
             raise _table_format(folder, "a Lance table", place)
 
 

@@ -23,7 +23,7 @@ Placed = tuple[str, Record]
 """Where a record is, and the record."""
 
 
-def json_lines(path: Path, say: Say = lambda _: None) -> Iterator[tuple[int, Record]]:
+def json_lines(path: Path, say: Say = lambda _: None, encoding: str = "utf-8") -> Iterator[tuple[int, Record]]:
     """Number, from 1, and object of every line of a JSONL file that isn't blank.
 
     NaN and Infinity, which are no JSON but common, are read; so are lines that Python printed (single quotes).
@@ -32,7 +32,7 @@ def json_lines(path: Path, say: Say = lambda _: None) -> Iterator[tuple[int, Rec
         InputError: a line that is not UTF-8, broken JSON or no object.
     """
     said = False
-    for number, line in text_lines(path, say):
+    for number, line in text_lines(path, say, encoding):
         if not line.strip():
             continue
         try:
@@ -61,24 +61,29 @@ def _odd_line(path: Path, number: int, line: str) -> tuple[Any, bool]:
         raise InputError(f"{path}: line {number} is broken JSON ({reason})") from None
 
 
-def records(path: Path, kind: str, id_column: str | None, say: Say) -> Iterator[Placed]:
+def records(
+    path: Path, kind: str, id_column: str | None, say: Say, encoding: str = "utf-8", value_column: str | None = None
+) -> Iterator[Placed]:
     """The records of a file of JSON, whatever its shape.
 
     JSONL has an object on each line. JSON is a list of objects, an object of objects (id -> record, as MiniOneRec's
     item.json: the key becomes the record's `id_column`), an object of lists as long as each other (columns), or an
     object whose only value is such a list; if it is JSON Lines by another name, it is read so.
 
+    Args:
+        value_column: what the lists in an object of id -> list are (vectors); None where there can't be any.
+
     Raises:
         InputError: broken, another shape, or a key that is there twice.
     """
-    if kind == "jsonl" and _first_character(path, say) != "[":
-        yield from ((f"line {number}", record) for number, record in json_lines(path, say))
+    if kind == "jsonl" and _first_character(path, encoding) != "[":
+        yield from ((f"line {number}", record) for number, record in json_lines(path, say, encoding))
         return
-    if kind == "json" and _is_lines(path):
+    if kind == "json" and _is_lines(path, encoding):
         say(f"{path}: holds JSON Lines; read as .jsonl")
-        yield from ((f"line {number}", record) for number, record in json_lines(path, say))
+        yield from ((f"line {number}", record) for number, record in json_lines(path, say, encoding))
         return
-    value = whole(path, say)
+    value = whole(path, say, encoding)
     if isinstance(value, dict) and id_column is not None and id_column in value:
         columns = {name: column for name, column in value.items() if isinstance(column, list | dict)}
         if id_column in columns:
@@ -99,23 +104,25 @@ def records(path: Path, kind: str, id_column: str | None, say: Say) -> Iterator[
             '{"0": {"title": ...}}, or a list of them'
         )
     for key, record in value.items():
+        if value_column is not None and isinstance(record, list | None):
+            record = {value_column: record}
         if not isinstance(record, dict):
             raise InputError(f"{path}: item {key!r} is {record!r:.40}, must be an object with keys like title")
         yield f"item {key!r}", {**record, id_column or "id": key}
 
 
-def sequences(path: Path, say: Say) -> dict[str, list[Any]] | None:
+def sequences(path: Path, say: Say, encoding: str = "utf-8") -> dict[str, list[Any]] | None:
     """user -> items, oldest first, of LC-Rec's and LETTER's `<dataset>.inter.json`; None for any other JSON."""
-    if _first_character(path, say) != "{" or _is_lines(path):
+    if _first_character(path, encoding) != "{" or _is_lines(path, encoding):
         return None
-    value = whole(path, say)
+    value = whole(path, say, encoding)
     if isinstance(value, dict) and value and all(isinstance(items, list) for items in value.values()):
         nested = any(isinstance(item, dict | list) for items in value.values() for item in items[:1])
         return None if nested else value
     return None
 
 
-def whole(path: Path, say: Say) -> Any:
+def whole(path: Path, say: Say, encoding: str = "utf-8") -> Any:
     """The one value of a JSON file.
 
     Raises:
@@ -130,7 +137,7 @@ def whole(path: Path, say: Say) -> Any:
             raise InputError(f"{path}: {len(twice)} keys stand more than once, must be unique: {listed(twice)}")
         return made
 
-    text = "".join(line for _, line in text_lines(path, say))
+    text = "".join(line for _, line in text_lines(path, say, encoding))
     try:
         return json.loads(text, object_pairs_hook=pairs)
     except InputError:
@@ -152,17 +159,17 @@ def batches(path: Path, found: Iterator[Placed], columns: Sequence[str]) -> Iter
         yield Batch(path, len(part), values, places.__getitem__)
 
 
-def _first_character(path: Path, say: Say) -> str:
-    with open_text(path) as file:
+def _first_character(path: Path, encoding: str) -> str:
+    with open_text(path, encoding=encoding) as file:
         for line in file:
             if line.strip():
                 return line.lstrip()[:1].decode("utf-8", "replace")
     return ""
 
 
-def _is_lines(path: Path) -> bool:
+def _is_lines(path: Path, encoding: str) -> bool:
     """Whether the first line is an object by itself, with another one below."""
-    with open_text(path) as file:
+    with open_text(path, encoding=encoding) as file:
         lines = (line for line in file if line.strip())
         try:
             first, second = next(lines, b""), next(lines, b"")

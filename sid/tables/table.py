@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -14,8 +17,10 @@ from sid.errors import InputError, listed
 from sid.tables import columnar, delimited, json_text
 from sid.tables.batches import Batch
 from sid.tables.files import DELIMITED, TABLES, Found, find, refuse_links_of_splits
+from sid.tables.text import PLAIN, Form
 
 _SHOWN = 12
+_FIRST_RECORDS = 100
 
 WELL_KNOWN: dict[str, tuple[str, ...]] = {
     "user": (
@@ -86,12 +91,19 @@ class Table:
     Attributes:
         path: as params.yaml names it.
         found: its files and their kind.
+        key: the key of params.yaml that names it.
+        id_column: what the keys of an object of records are.
+        value_column: what the lists of an object of lists are; None where there can't be any.
+        form: what text files don't say of themselves.
         notes: what was recognised and read otherwise than one would think, a line each; filled as it is read.
     """
 
     path: Path
     found: Found
+    key: str
     id_column: str | None = None
+    value_column: str | None = None
+    form: Form = PLAIN
     notes: list[str] = field(default_factory=list)
 
     def say(self, note: str) -> None:
@@ -106,16 +118,19 @@ class Table:
 
     @cached_property
     def names(self) -> list[str]:
-        """The columns of the first file; of JSON, the keys of its first record."""
-        return self._names(self.found.files[0])
+        """The columns of all files, those of the first one first; of JSON, the keys of its first records."""
+        return self._all_names(self.found.files)
 
     @property
     def types(self) -> dict[str, pa.DataType]:
-        """Of a columnar file, each column's type; of other kinds, nothing."""
+        """Of columnar files, each column's type, by the first file that has it; of other kinds, nothing."""
         if self.kind not in ("parquet", "arrow"):
             return {}
-        schema = columnar.schema(self.found.files[0], self.kind)
-        return dict(zip(schema.names, schema.types, strict=True))
+        found: dict[str, pa.DataType] = {}
+        for file in self.found.files:
+            schema = columnar.schema(file, self.kind)
+            found = {**dict(zip(schema.names, schema.types, strict=True)), **found}
+        return found
 
     @property
     def atomic_types(self) -> Mapping[str, str]:
@@ -137,7 +152,7 @@ class Table:
                 continue  # an empty part
             missing = {key: wanted for key, wanted in columns.items() if wanted[0] not in there}
             if missing:
-                raise InputError(_missing(file, missing, there, columns))
+                raise InputError(_missing(file, missing, there, columns) + self._no_header(there))
             twice = delimited.duplicated(there, [name for name, _ in columns.values()])
             if twice:
                 raise InputError(f"{file}: column {twice} is more than once in the header, must be there once")
@@ -148,7 +163,7 @@ class Table:
         """All rows, file after file.
 
         Args:
-            columns: those to read; each must be there (see `require`), but a record of JSON may lack it.
+            columns: those to read; a file or record that lacks one has no value in it (see `require`).
             keys: those of them that are ids or times (see `sid.tables.delimited.read_batches`).
 
         Raises:
@@ -157,15 +172,31 @@ class Table:
         wanted = list(dict.fromkeys(columns))
         for file in self.found.files:
             if self.kind in ("json", "jsonl"):
-                records = json_text.records(file, self.kind, self.id_column, self.say)
+                records = self.records(file)
                 yield from json_text.batches(file, records, wanted)
             elif self.kind in ("parquet", "arrow"):
-                yield from columnar.read_batches(file, self.kind, wanted, batch_rows)
+                there = set(columnar.schema(file, self.kind).names)
+                found = [name for name in wanted if name in there]
+                for batch in columnar.read_batches(file, self.kind, found, batch_rows):
+                    yield _with_all(batch, wanted, self._partition(file))
             elif file in self._headers:
                 header = self._headers[file]
-                yield from delimited.read_batches(
-                    file, header, wanted, [key for key in wanted if key in keys], self.say
-                )
+                there = set(header.names)
+                found = [name for name in wanted if name in there]
+                for batch in delimited.read_batches(
+                    file, header, found, [key for key in found if key in keys], self.say
+                ):
+                    yield _with_all(batch, wanted, self._partition(file))
+
+    def records(self, file: Path) -> Iterator[json_text.Placed]:
+        """The records of one of its files of JSON."""
+        encoding, partition = self.form.encoding, self._partition(file)
+        found = json_text.records(file, self.kind, self.id_column, self.say, encoding, self.value_column)
+        return ((place, {**partition, **record}) for place, record in found) if partition else found
+
+    def only(self, file: Path) -> Table:
+        """The table of one of its files alone."""
+        return replace(self, found=Found(self.kind, (file,)))
 
     @cached_property
     def _headers(self) -> dict[Path, delimited.Header]:
@@ -173,33 +204,92 @@ class Table:
             return {}
         several = len(self.found.files) > 1
         files = [file for file in self.found.files if not several or file.stat().st_size]  # writers leave empty parts
-        return {file: delimited.read_header(file, self.kind, self.say) for file in files}
+        return {file: delimited.read_header(file, self.kind, self.say, self.form) for file in files}
+
+    def _all_names(self, files: Sequence[Path]) -> list[str]:
+        """Each column once, but for those that one file has more than once."""
+        found: list[str] = []
+        for file in files:
+            here = self._names(file)
+            found += [name for name in here if found.count(name) < here.count(name)] if file != files[0] else here
+        return found
+
+    def _no_header(self, there: Sequence[str]) -> str:
+        """A hint at files whose first line is a row, which names with numbers among them are."""
+        key = {"interactions.source": "interactions.header", "prepare.items": "prepare.items_header"}.get(self.key)
+        if self.kind not in DELIMITED or key is None or not any(re.fullmatch(r"[\d.]+", name) for name in there):
+            return ""
+        return f"; if its first line is a row already, {key} names the columns"
 
     def _names(self, file: Path) -> list[str]:
         if self.kind in ("json", "jsonl"):
-            first = next(json_text.records(file, self.kind, self.id_column, self.say), None)
-            return [] if first is None else list(first[1])
+            return self._first_keys(file)
         if self.kind in ("parquet", "arrow"):
-            return list(columnar.schema(file, self.kind).names)
-        return list(self._headers[file].names) if file in self._headers else []
+            names = list(columnar.schema(file, self.kind).names)
+        elif file in self._headers:
+            names = list(self._headers[file].names)
+        else:
+            return []
+        return names + [name for name in self._partition(file) if name not in names]
+
+    def _first_keys(self, file: Path) -> list[str]:
+        """The keys of a file's first records; what is wrong behind the first one is told when they are read."""
+        found: dict[str, None] = {}
+        try:
+            for _, record in islice(self.records(file), _FIRST_RECORDS):
+                found |= dict.fromkeys(record)
+        except InputError:
+            if not found:
+                raise
+        return list(found)
+
+    def _partition(self, file: Path) -> dict[str, str | None]:
+        """The columns that the folders of a lake hold: `dt=2026-01-31/part-0.parquet`."""
+        folders = file.relative_to(self.path).parts[:-1] if file != self.path else ()
+        pairs = [tuple(map(unquote, name.split("=", 1))) for name in folders if "=" in name.strip("=")]
+        return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else value for name, value in pairs}
 
 
-def open_table(path: Path, key: str, id_column: str | None = None, kinds: Collection[str] = TABLES) -> Table:
+def _with_all(batch: Batch, wanted: Sequence[str], partition: Mapping[str, str | None]) -> Batch:
+    """A batch with a column for each that its file lacks: the folder's value, or nothing."""
+    if len(batch.columns) == len(wanted):
+        return batch
+    others = {
+        name: pa.nulls(batch.rows) if (value := partition.get(name)) is None else pa.repeat(value, batch.rows)
+        for name in wanted
+        if name not in batch.columns
+    }
+    return replace(batch, columns={**batch.columns, **others})
+
+
+def open_table(
+    path: Path,
+    key: str,
+    id_column: str | None = None,
+    kinds: Collection[str] = TABLES,
+    *,
+    form: Form = PLAIN,
+    value_column: str | None = None,
+    beside: Collection[Path] = (),
+) -> Table:
     """Open a table without reading its rows.
 
     Args:
         path: a file, or a folder of files of one kind at any depth.
         key: the key of params.yaml that names it, for messages.
+        id_column, value_column, form: see `Table`.
+        kinds: those of the files that are wanted.
+        beside: files of the folder that are something else, as params.yaml says.
         id_column: what the keys of a JSON object of records are called.
         kinds: those of TABLES that are wanted.
 
     Raises:
         InputError: as `sid.tables.files.find`, or headers that can't be read.
     """
-    found = find(path, key, kinds)
+    found = find(path, key, kinds, beside)
     if path.is_dir():
         refuse_links_of_splits(path)
-    table = Table(path, found, id_column)
+    table = Table(path, found, key, id_column, value_column, form)
     if found.left_out:
         names = listed(file.relative_to(path) for file in found.left_out)
         table.say(f"{path}: {len(found.left_out)} files are no {found.kind} and were left out: {names}")

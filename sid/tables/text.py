@@ -10,6 +10,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,6 +34,22 @@ _UTF32 = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"}
 DECOMPRESSION_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What nothing in a text file says of itself.
+
+    Attributes:
+        header: names of its columns, where its first line is a row already; () where the first line has them.
+        encoding: a name that Python knows. The mark of UTF-8, UTF-16 or UTF-32 at the beginning of a file outweighs it.
+    """
+
+    header: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+
+
+PLAIN = Form()
 
 
 def _quiet(_: str) -> None:
@@ -59,10 +76,13 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def open_text(path: Path, say: Say = _quiet) -> Iterator[io.BufferedReader]:
+def open_text(path: Path, say: Say = _quiet, encoding: str = "utf-8") -> Iterator[io.BufferedReader]:
     """A text file as bytes of UTF-8 without a byte order mark, its lines ended by LF.
 
     UTF-16, UTF-32 and the line ends of old Macs (CR alone) are recognised, read and said. CR LF stays as it is.
+
+    Args:
+        encoding: of a file that doesn't begin with a mark (see `Form`).
     """
     with ExitStack() as stack:
         raw = stack.enter_context(open_bytes(path))
@@ -70,11 +90,12 @@ def open_text(path: Path, say: Say = _quiet) -> Iterator[io.BufferedReader]:
         kind = next((kind for magic, kind in _NO_TEXT.items() if head.startswith(magic)), None)
         if kind is not None:
             raise InputError(f"{path}: isn't text, its content is {kind}; rename it or name another file")
-        encoding, mark = _encoding(head)
+        found, mark = _encoding(head, codecs.lookup(encoding).name)
         raw.read(mark)
-        if encoding != "utf-8":
-            say(f"{path}: read as {encoding.upper()}")
-            raw = stack.enter_context(io.BufferedReader(_Pulled(_recoded(path, raw, encoding)), _PEEK))
+        if found != "utf-8":
+            if found != codecs.lookup(encoding).name:
+                say(f"{path}: read as {found.upper()}")
+            raw = stack.enter_context(io.BufferedReader(_Pulled(_recoded(path, raw, found)), _PEEK))
             head = raw.peek(_PEEK)[:_PEEK]
         if b"\r" in head.rstrip(b"\r\n") and b"\n" not in head:
             say(f"{path}: its lines end in CR alone, as old Macs wrote them")
@@ -91,13 +112,13 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
         raise InputError(f"{path}: can't be decompressed ({error})") from None
 
 
-def text_lines(path: Path, say: Say = _quiet) -> Iterator[tuple[int, str]]:
+def text_lines(path: Path, say: Say = _quiet, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """Number, from 1, and text of every line, with its end; a byte order mark is no text.
 
     Raises:
         InputError: a line that is not UTF-8, or a file that can't be decompressed.
     """
-    with open_text(path, say) as lines:
+    with open_text(path, say, encoding) as lines:
         yield from numbered(path, lines)
 
 
@@ -120,18 +141,20 @@ def not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> InputError:
     """A line in another encoding."""
     return InputError(
         f"{path}: line {number} is not UTF-8 text ({error.reason} {error.object[error.start]:#x}, byte {error.start}); "
-        "if it is Latin-1 or Windows-1252, convert it: iconv -f WINDOWS-1252 -t UTF-8"
+        "if it is Latin-1 or Windows-1252, prepare.items_encoding or interactions.encoding says so (windows-1252)"
     )
 
 
-def _encoding(head: bytes) -> tuple[str, int]:
-    """Encoding and the bytes of its mark."""
+def _encoding(head: bytes, wanted: str) -> tuple[str, int]:
+    """Encoding and the bytes of its mark; `wanted` where nothing speaks for another."""
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8", len(codecs.BOM_UTF8)
     for marks in (_UTF32, _UTF16):  # a mark of UTF-32 begins as one of UTF-16
         for mark, encoding in marks.items():
             if head.startswith(mark):
                 return encoding, len(mark)
+    if wanted != "utf-8":
+        return wanted, 0
     sample = head[:400]
     if len(sample) >= 4 and sample[0] and sample[1::2].count(0) > len(sample) // 4 and not sample[::2].count(0):
         return "utf-16-le", 0
@@ -182,6 +205,21 @@ def _recoded(path: Path, raw: BinaryIO, encoding: str) -> Iterator[bytes]:
             yield text.encode("utf-8", "replace")
         if not block:
             return
+
+
+def replaced(raw: BinaryIO, old: bytes, new: bytes) -> io.BufferedReader:
+    """A file's bytes with one short text for another, also where a block ends within it."""
+
+    def blocks() -> Iterator[bytes]:
+        left = b""
+        while block := raw.read(1 << 20):
+            block = (left + block).replace(old, new)
+            kept = next((size for size in range(len(old) - 1, 0, -1) if block.endswith(old[:size])), 0)
+            left = block[len(block) - kept :]
+            yield block[: len(block) - kept]
+        yield left
+
+    return io.BufferedReader(_Pulled(blocks()), _PEEK)
 
 
 def _with_line_feeds(raw: BinaryIO) -> Iterator[bytes]:

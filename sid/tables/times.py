@@ -22,7 +22,9 @@ from sid.tables.batches import Batch, Column
 MUST = "must be a finite number, or ISO 8601 text like 2026-01-31 or 2026-01-31T09:30:00Z"
 
 _FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
-_SLASHED = r"^\d{1,2}([/.\-])\d{1,2}[/.\-](\d{4})\b"
+_SLASHED = r"^\d{1,2}[/.\- ]+\d{1,2}[/.\-, ]+\d{4}\b"
+_YEAR_FIRST = r"^\d{4}[/.\- ]?\d{1,2}[/.\- ]?\d{1,2}(?:\D|$)"
+_ZONE_TWICE = r"([+-]\d{2}:?\d{2}|[Zz])\s*[\[(].*[\])]$"  # Java's [Europe/Paris], JavaScript's (Central European Time)
 _EPOCH_MS = 1e11  # seconds beyond this are in the year 5138, milliseconds below it before 1973
 _MICROSECONDS = {"s": 1_000_000, "ms": 1000, "us": 1}
 
@@ -40,11 +42,11 @@ class Times:
 
     Attributes:
         column: its name, for messages.
-        say: takes notes.
+        warnings: one line each, once finished.
     """
 
     column: str
-    say: Callable[[str], None]
+    warnings: list[str] = field(default_factory=list)
     _parts: list[Numbers] = field(default_factory=list)
     _units: list[str] = field(default_factory=list)
     _form: Form | None = None
@@ -99,7 +101,7 @@ class Times:
         if self._form != "moment":
             size = np.abs(found)
             if len(size) and _EPOCH_MS > float(size.min()) > 1e8 and _EPOCH_MS <= float(size.max()) < 1e14:
-                self.say(
+                self.warnings.append(
                     f"{self._first}: column {self.column} seems to hold seconds in some rows and milliseconds in others"
                 )
         return found
@@ -207,12 +209,18 @@ class Times:
     def _by_people(self, batch: Batch, row: int, value: str) -> tuple[int, int]:
         """A moment with the day first, and one with the month first; equal where there is no question."""
         clean = re.sub(r"\b([A-Za-z]{3,9})\.", r"\1", value)
+        clean = re.sub(_ZONE_TWICE, r"\1", clean)
+        if re.match(_YEAR_FIRST, clean):
+            moment = _parsed(clean, False)
+            if moment is None:
+                raise self._bad(batch, row, value)
+            return moment, moment
         readings = {first: _parsed(clean, first) for first in (True, False)}
         day, month = readings[True], readings[False]
         if day is None and month is None:
             raise self._bad(batch, row, value)
         if re.match(_SLASHED, clean):
-            one, other = (int(part) for part in re.split(r"[/.\-]", clean)[:2])
+            one, other = (int(part) for part in re.split(r"[/.\-, ]+", clean)[:2])
             here = f"{batch.at(row)} has {self.column} {value!r}"
             if one > 12 and day is not None:
                 self._orders.setdefault("day", here)
