@@ -19,7 +19,8 @@ def kept_levels(before: Codes, after: Codes) -> NDArray[np.int64]:
 
     Args:
         before: (n, L) codes.
-        after: (n, L') codes of the same items. A level that only one of them has counts as -1, 'no token', in the other.
+        after: (n, L') codes of the same items. A level that only one of them has counts as -1, 'no token', in the
+            other.
 
     Returns:
         0..L, L being the larger number of levels.
