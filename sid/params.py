@@ -543,7 +543,8 @@ def _get(raw: dict[str, Any], section: str, key: str) -> Any:
 
 def _unknown(prefix: str, section: dict[str, Any], known: Any) -> tuple[list[str], set[str]]:
     """A line for each unknown key, and the keys that are missing because they are misspelled: one mistake, one line."""
-    problems, meant = [], set()
+    problems: list[str] = []
+    meant: set[str] = set()
     for key in map(str, section):
         if key not in known:
             close = difflib.get_close_matches(key, list(known), n=1)
