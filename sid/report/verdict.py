@@ -118,7 +118,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "fair",
                 "Some embeddings have values that look cut off.",
-                "the report of prepare counts them: look at how they were computed and stored (float16?).",
+                "The report of the prepare stage counts them: look at how they were computed and stored (float16?).",
             )
         )
     if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):
