@@ -1,7 +1,7 @@
 """Run the suites, each contender in a process of its own, and write bench/RESULTS.md.
 
 python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe] [metrics]
-                [export]
+                [export] [tzrec]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.contenders import mixture
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
 TABLES = ("dedupe", "releases", "metrics", "export")  # modules with a `section`
-SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", *TABLES)
+SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", *TABLES, "tzrec")
 Contender = tuple[str, str, dict[str, Any], int]  # what to call it, its name, changes to the job, runs
 
 
@@ -168,6 +168,7 @@ def main() -> None:
         "--data", type=Path, default=CATALOGUE if CATALOGUE.exists() else None, help="a catalogue, .npy"
     )
     parser.add_argument("--robust", action="store_true", help="rqvae also on changed catalogues, a quarter of an hour")
+    parser.add_argument("--tzrec", type=Path, help="tzrec/utils/sid/collision.py of a checkout of TorchEasyRec")
     wanted = parser.parse_args()
     if unknown := sorted(set(wanted.suite) - set(SUITES)):
         parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
@@ -194,6 +195,11 @@ def main() -> None:
         if not wanted.suite or name in wanted.suite:
             parts.append(importlib.import_module(f"bench.{name}").section())
             print(parts[-1], flush=True)
+    if not wanted.suite or "tzrec" in wanted.suite:
+        from bench import tzrec
+
+        parts.append(tzrec.section(wanted.tzrec))
+        print(parts[-1], flush=True)
     if not wanted.suite:
         (ROOT / "bench" / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
 

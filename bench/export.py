@@ -19,13 +19,15 @@ import polars as pl
 
 from bench.child import ROOT, child
 from bench.contenders import peak_mib
+from sid import params
 from sid.catalogue.items import FIELDS
 from sid.export import write_all
 from sid.export.formats import FORMATS
 from sid.export.prompts import TASKS
 from sid.ids import SemanticIds
 from sid.interactions.read import read_interactions
-from sid.params import Export, Interactions
+from sid.params import Export
+from sid.quantizers.methods import CONFIGS
 
 SIZES = (256, 256, 256)
 RUNS = [(100_000, 25_000), (1_000_000, 25_000)]
@@ -61,7 +63,7 @@ def prepare(folder: Path, items: int, users: int) -> None:
 def measure(folder: Path) -> dict[str, Any]:
     """The export of what `prepare` wrote."""
     log = folder / "log.parquet"
-    split = Interactions(source=str(log), unknown_items="error", split="leave_one_out", ratios=(0.8, 0.1, 0.1))
+    split = params.load(ROOT / "params.yaml", CONFIGS).interactions.model_copy(update={"source": str(log)})
     wanted = Export(
         dataset="bench",
         max_history=10,

@@ -17,6 +17,7 @@ import polars as pl
 from bench.child import ROOT, child
 from bench.contenders import mixture, peak_mib
 from sid import params
+from sid.align.figures import UNKNOWN
 from sid.catalogue.duplicates import first_equal
 from sid.dedupe.figures import figures as account
 from sid.ids import SemanticIds
@@ -25,6 +26,7 @@ from sid.quantizers import methods
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
 from sid.report import figures, page
+from sid.report.about import About
 
 K, LEVELS, DIM = 256, 3, 64
 CODES, VECTORS, PAGE = "all figures of the codes", "neighbours and purity", "the page, neighbours known"
@@ -61,15 +63,21 @@ def page_job(vectors: np.ndarray, codes: np.ndarray) -> Callable[[], object]:
     wanted = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe.model_copy(update={"strategy": "none"})
     sids = SemanticIds(pl.Series([f"item{row}" for row in range(rows)]), codes, sizes)
     model = ResidualQuantizer(books(), Scaling.identity(DIM))
-    found, near = figures.measure(model, vectors, codes, sids, np.ones(rows, np.int64))
+    found, near, original = figures.measure(model, vectors, codes, sids, np.ones(rows, np.int64))
     reports = {
         "report": found,
+        "prepare": {},
+        "align": {**UNKNOWN, "method": "none", "applied": "none", "items": rows, "dim": DIM, "warnings": []},
         "dedupe": account(codes, codes, sizes, wanted),
         "index": {"assignment": "nearest"},
-        "train": {"method": "rqkmeans"},
+        "evaluate": {"method": "none", "reason": "there are no interactions"},
+        "train": {"method": "rqkmeans", "num_emb_list": [K] * LEVELS},
+        "drift": {"release": None},
+        "churn": {"release": None},
     }
+    about = About.of(params.load(ROOT / "params.yaml", methods.CONFIGS))
     items, curve = pl.DataFrame({"title": titles(rows)}), pl.DataFrame({"step": [1, 2], "mse": [0.2, 0.1]})
-    return lambda: {"MB": len(page.page(sids, codes, items, near, reports, curve).encode()) / 1e6}
+    return lambda: {"MB": len(page.page(sids, codes, items, (original, near), reports, curve, about).encode()) / 1e6}
 
 
 def books() -> tuple[np.ndarray, ...]:

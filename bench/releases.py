@@ -1,18 +1,13 @@
-"""New items beside published ones: time and memory of index and dedupe, and TorchEasyRec's resolver on the same work.
+"""New items beside published ones: time and memory of index and dedupe.
 
 python -m bench.releases <published> <new> <K>            prints a line of JSON: both stages' work
-python -m bench.releases <published> <new> <K> <file>     the resolvers alone
-
-<file> is tzrec/utils/sid/collision.py of a checkout of alibaba/TorchEasyRec, which isn't part of this project.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import time
-import types
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +16,8 @@ import polars as pl
 
 from bench.child import child
 from bench.contenders import peak_mib
-from sid.arrays import chunks
-from sid.dedupe.costs import QuantizerCosts
-from sid.dedupe.reassign import reassign
 from sid.dedupe.resolve import resolve
 from sid.params import Dedupe
-from sid.quantizers.assignment import nearest_codes
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
 from sid.releases.beside import appended
@@ -90,76 +81,6 @@ def both_stages(items: int, new: int, size: int) -> dict[str, Any]:
     }
 
 
-def resolvers(items: int, new: int, size: int, file: Path) -> dict[str, Any]:
-    """Ours and TorchEasyRec's on the same codes: CPU seconds, items left colliding, and distortion added."""
-    vectors, quantizer, release = catalogue(items, new, size)
-    codes, taken = nearest_codes(quantizer, vectors, np.arange(items, items + new)), release.codes
-    costs = QuantizerCosts(quantizer, vectors, np.arange(items, items + new))
-    began = time.process_time()
-    ours = reassign(codes, costs, taken=taken)
-    seconds = time.process_time() - began
-    theirs = _load(file)
-    sizes = quantizer.code_sizes
-    began = time.process_time()
-    prior = theirs.PriorOccupancy(*np.unique(theirs.sid_bucket_keys(taken, sizes), return_counts=True))
-    config = theirs.CollisionResolutionConfig(sizes, 1)
-    plan = theirs.prepare_collision_plan(np.arange(items, items + new), codes, config, prior)
-    planned = time.process_time() - began
-    candidates = np.empty((len(plan.overflow_rows), size), np.int64)
-    for part in chunks(len(candidates), 8 * size):
-        rows = plan.overflow_rows[part]
-        candidates[part] = np.argsort(costs(rows, codes[rows, :-1]), axis=1)
-    ready = time.process_time() - began
-    found = theirs.KnnCollisionResolver().resolve(plan, candidates, collect_grouping=False)
-    core = planned + time.process_time() - began - ready
-    moved = codes.copy()
-    moved[:, -1] = found.resolved_last_codes
-    return {
-        "ours": {"seconds": seconds, **_quality(vectors[items:], quantizer, codes, ours, taken)},
-        "theirs": {
-            "seconds": core,
-            "with_candidates": core + ready - planned,
-            **_quality(vectors[items:], quantizer, codes, moved, taken),
-        },
-    }
-
-
-def _quality(
-    vectors: np.ndarray, quantizer: ResidualQuantizer, before: np.ndarray, after: np.ndarray, taken: np.ndarray
-) -> dict[str, Any]:
-    every = np.concatenate([taken, after])
-    _, inverse, counts = np.unique(every, axis=0, return_inverse=True, return_counts=True)
-    error = [float(((vectors - quantizer.decode(codes)) ** 2).mean()) for codes in (before, after)]
-    return {
-        "moved": int((before != after).any(axis=1).sum()),
-        "colliding": int((counts[inverse.reshape(-1)[len(taken) :]] > 1).sum()),
-        "mse_added": error[1] - error[0],
-    }
-
-
-def _load(file: Path) -> Any:
-    """Their module alone, without the package around it, which needs much more."""
-    logging = types.ModuleType("tzrec.utils.logging_util")
-
-    class ProgressLogger:
-        def __init__(self, *_: object, **__: object) -> None:
-            pass
-
-        def __getattr__(self, _name: str) -> Any:
-            return lambda *_, **__: None
-
-    logging.ProgressLogger = ProgressLogger  # type: ignore[attr-defined]
-    sys.modules |= {"tzrec": types.ModuleType("tzrec"), "tzrec.utils": types.ModuleType("tzrec.utils")}
-    sys.modules["tzrec.utils.logging_util"] = logging
-    spec = importlib.util.spec_from_file_location("collision", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["collision"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def section() -> str:
     """All runs as Markdown."""
     lines = [
@@ -178,6 +99,4 @@ def section() -> str:
 
 
 if __name__ == "__main__":
-    asked = list(map(int, sys.argv[1:4]))
-    found = resolvers(*asked, Path(sys.argv[4])) if len(sys.argv) > 4 else both_stages(*asked)
-    print(json.dumps(found))
+    print(json.dumps(both_stages(*map(int, sys.argv[1:4]))))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import mmap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,15 @@ def chunks(count: int, row_bytes: int, budget_bytes: int = CHUNK_BYTES) -> Itera
     step = max(_BLOCK_ROWS, budget_bytes // row_bytes // _BLOCK_ROWS * _BLOCK_ROWS)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+PART_ROWS = 1 << 18
+"""Rows of a part: what an engine runs at once. Sums are made for each part, and then added up in their order."""
+
+
+def parts(count: int) -> list[slice]:
+    """Slices that cut `count` rows into the parts that a pass over them is made of; within a part, see `chunks`."""
+    return [slice(start, min(start + PART_ROWS, count)) for start in range(0, count, PART_ROWS)]
 
 
 class Rows(Protocol):
@@ -87,6 +97,81 @@ class ArrayRows:
     def take(self, index: NDArray[np.int64]) -> Vectors:
         """(n, D): a copy."""
         return np.asarray(self.vectors[index])
+
+    def __reduce__(self) -> tuple[Callable[..., ArrayRows], tuple[Any, ...]]:
+        """A whole memory map travels to other processes as the name of its file, which they must reach too."""
+        mapped = self.vectors
+        if not isinstance(mapped, np.memmap) or not isinstance(mapped.base, mmap.mmap) or mapped.filename is None:
+            return ArrayRows, (mapped,)
+        return _mapped_rows, (str(mapped.filename), mapped.shape, mapped.offset)
+
+
+def _mapped_rows(path: str, shape: tuple[int, int], offset: int) -> ArrayRows:
+    return ArrayRows(np.memmap(path, np.float32, "r", offset, shape))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some rows of others as `Rows` of their own, read where they are.
+
+    Attributes:
+        rows: (N, D).
+        index: (n,) int64 row numbers, ascending.
+    """
+
+    rows: Rows
+    index: NDArray[np.int64]
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.rows.dim
+
+    def __len__(self) -> int:
+        """n."""
+        return len(self.index)
+
+    def part(self, start: int, stop: int) -> Vectors:
+        """(stop - start, D): a copy."""
+        return self.rows.take(self.index[start:stop])
+
+    def take(self, index: NDArray[np.int64]) -> Vectors:
+        """(m, D): a copy."""
+        return self.rows.take(self.index[index])
+
+
+def rows_of(vectors: Vectors | Rows) -> Rows:
+    """Vectors (N, D) as `Rows`, and `Rows` as they are."""
+    return ArrayRows(vectors) if isinstance(vectors, np.ndarray) else vectors
+
+
+def sampled(vectors: Vectors | Rows, count: int | None, seed: int) -> Rows:
+    """`count` of the rows, drawn without replacement, in their order; all of them where there are no more, or for None.
+
+    Args:
+        vectors: (N, D).
+        seed: of the draw, which takes memory for `count` row numbers where they are few beside N.
+    """
+    rows = rows_of(vectors)
+    if count is None or count >= len(rows):
+        return rows
+    drawn = np.random.default_rng(seed).choice(len(rows), count, replace=False, shuffle=False)
+    return Chosen(rows, np.sort(drawn).astype(np.int64, copy=False))
+
+
+def ordered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(N,) keys, 0 or more, in ascending order, and the stable order (N,) that brings them there.
+
+    Where key and row fit into one number, those are sorted: NumPy sorts numbers in a quarter of the time of an order.
+    """
+    bits = max(1, len(keys) - 1).bit_length()
+    if not len(keys) or int(keys.max()) >= 1 << (63 - bits):
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    packed = keys << bits
+    packed |= np.arange(len(keys))
+    packed.sort()
+    return packed >> bits, packed & ((1 << bits) - 1)
 
 
 def code_lists(codes: Codes) -> Iterator[list[int]]:

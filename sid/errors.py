@@ -25,6 +25,10 @@ class InputError(ValueError):
         self.problems: tuple[str, ...] = tuple(" ".join(line.split()) for line in lines)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[str, ...]]]:
+        """Other processes hand it on as it is."""
+        return type(self), (self.problems,)
+
 
 def listed(ids: Iterable[Any]) -> str:
     """The first five of some ids, for a message."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sid.arrays import NO_TOKEN, Codes, check_codes, code_lists
+from sid.arrays import NO_TOKEN, Codes, check_codes
 from sid.errors import InputError
 
 SIZES_KEY = b"sid.code_sizes"
@@ -29,6 +29,9 @@ PUBLISHED_KEY = b"sid.published_code_sizes"
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
 _RUN = re.compile(rf"{_TOKEN.pattern}(?:\s*{_TOKEN.pattern})*")
+
+
+_GROUP_ROWS = 1 << 20  # rows of a group in a Parquet file: what is held at once as text
 
 
 def token(level: int, code: int) -> str:
@@ -44,6 +47,22 @@ def tokens(codes: Iterable[int]) -> list[str]:
 def sid_text(codes: Iterable[int]) -> str:
     """One item's Semantic ID as text: its tokens joined."""
     return "".join(tokens(codes))
+
+
+def token_columns(codes: Codes) -> list[pl.Series]:
+    """The token of each row of (N, L) codes at each level: L times (N,) text, null where the code is -1."""
+    columns = []
+    for level, column in enumerate(codes.T):
+        known = [token(level, code) for code in range(int(column.max(initial=NO_TOKEN)) + 1)]
+        places = pl.Series(column)
+        columns.append(pl.Series(str(level), known, pl.String).gather(places.set(places == NO_TOKEN, None)))
+    return columns
+
+
+def sid_texts(codes: Codes) -> pl.Series:
+    """`sid_text` of each row of (N, L) codes, (N,) text."""
+    joined: pl.Series = pl.select(pl.concat_str(token_columns(codes), ignore_nulls=True).alias("sid"))["sid"]
+    return joined
 
 
 def vocabulary(code_sizes: Sequence[int]) -> list[str]:
@@ -105,30 +124,46 @@ class SemanticIds:
             raise InputError(f"{len(self.item_ids)} item ids, but {len(self.codes)} rows of codes")
         if self.origins is not None and len(self.origins) != len(self.codes):
             raise InputError(f"{len(self.origins)} releases of origin, but {len(self.codes)} rows of codes")
-        present = self.codes.copy()
-        present[:, -1] = np.where(present[:, -1] == NO_TOKEN, 0, present[:, -1])
-        check_codes(present, self.code_sizes, "Semantic IDs")
+        if self.codes.size and self.codes[:, -1].min() == NO_TOKEN:
+            present = np.maximum(self.codes[:, -1:], 0)
+            check_codes(self.codes[:, :-1], self.code_sizes[:-1], "Semantic IDs")
+            check_codes(present, self.code_sizes[-1:], "Semantic IDs")
+        else:
+            check_codes(self.codes, self.code_sizes, "Semantic IDs")
 
     def texts(self) -> list[str]:
         """Every item's Semantic ID as text, in item order."""
-        return [sid_text(row) for row in code_lists(self.codes)]
+        found: list[str] = sid_texts(self.codes).to_list()
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write Parquet: item_id (string), codes (fixed-size list of int32), sid (string); sizes in its metadata.
 
         With `origins`, a column `release` (string) too.
         """
-        flat = pa.array(self.codes.reshape(-1), type=pa.int32())
-        columns = {
-            "item_id": self.item_ids.to_arrow().cast(pa.string()),
-            "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
-            "sid": pa.array(self.texts(), type=pa.string()),
-        }
+        fields = [
+            pa.field("item_id", pa.string()),
+            pa.field("codes", pa.list_(pa.int32(), self.codes.shape[1])),
+            pa.field("sid", pa.string()),
+        ]
         metadata = {SIZES_KEY: json.dumps(self.code_sizes).encode()}
         if self.origins is not None:
-            columns["release"] = self.origins.to_arrow().cast(pa.string())
+            fields.append(pa.field("release", pa.string()))
             metadata[PUBLISHED_KEY] = json.dumps(self.published_sizes).encode()
-        pq.write_table(pa.table(columns).replace_schema_metadata(metadata), path)
+        with pq.ParquetWriter(path, pa.schema(fields, metadata)) as writer:
+            for start in range(0, len(self.codes), _GROUP_ROWS):
+                writer.write_table(self._table(slice(start, start + _GROUP_ROWS), writer.schema))
+
+    def _table(self, part: slice, schema: pa.Schema) -> pa.Table:
+        codes = self.codes[part]
+        columns = [
+            self.item_ids[part].to_arrow().cast(pa.string()),
+            pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1), type=pa.int32()), codes.shape[1]),
+            sid_texts(codes).to_arrow().cast(pa.string()),
+        ]
+        if self.origins is not None:
+            columns.append(self.origins[part].to_arrow().cast(pa.string()))
+        return pa.Table.from_arrays(columns, schema=schema)
 
     def new(self) -> SemanticIds:
         """The items whose Semantic IDs no release has: all of them where the index goes on from none."""
@@ -151,7 +186,8 @@ class SemanticIds:
         Raises:
             InputError: the file is missing, no Parquet, or not made by `save`.
         """
-        table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage")
+        columns = ("item_id", "codes", "release")  # not the texts, which the codes say
+        table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage", columns)
         ids = pl.Series("item_id", table.column("item_id"))
         if "release" not in table.column_names:
             return cls(ids, codes, sizes)
@@ -222,12 +258,15 @@ def _codes_of(path: str | Path, key: str, entry: object) -> tuple[int, ...]:
         raise InputError(f"{path}: item {key!r}: {error}") from None
 
 
-def read_codes(path: str | Path, beside: str, what: str, remedy: str) -> tuple[pa.Table, Codes, tuple[int, ...]]:
+def read_codes(
+    path: str | Path, beside: str, what: str, remedy: str, columns: Collection[str] = ()
+) -> tuple[pa.Table, Codes, tuple[int, ...]]:
     """A Parquet file with a column `codes`, another one beside it, and the code sizes in its metadata.
 
     Args:
         beside: the other column that must be there.
         what, remedy: what the file should hold and how it is made, for the message.
+        columns: those that are read, of those that there are; all where none is named.
 
     Returns:
         The table, its codes (N, L) int32 and the L sizes.
@@ -236,12 +275,14 @@ def read_codes(path: str | Path, beside: str, what: str, remedy: str) -> tuple[p
         InputError: the file is missing, no Parquet, or without one of these.
     """
     try:
-        table = pq.read_table(path)
+        schema = pq.read_schema(path)
+        wanted = [name for name in schema.names if not columns or name in columns]
+        table = pq.read_table(path, columns=wanted)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path}: can't be read as Parquet ({error})") from None
-    metadata = table.schema.metadata or {}
-    if SIZES_KEY not in metadata or not {"codes", beside} <= set(table.column_names):
-        raise InputError(f"{path}: holds no {what} (columns {table.column_names}); {remedy}")
+    metadata = schema.metadata or {}
+    if SIZES_KEY not in metadata or not {"codes", beside} <= set(schema.names):
+        raise InputError(f"{path}: holds no {what} (columns {schema.names}); {remedy}")
     sizes = tuple(int(size) for size in json.loads(metadata[SIZES_KEY]))
     flat = table.column("codes").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return table, flat.reshape(-1, len(sizes)).astype(np.int32, copy=False), sizes

@@ -21,7 +21,7 @@ def main(stage: Stage) -> str:
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     figures = {}
     if release is None:
-        codes, assignment = assign(quantizer, vectors, wanted)
+        codes, assignment = assign(quantizer, vectors, wanted, stage.engine)
         if assignment == "balanced":
             figures["slack"] = slack_of(quantizer, wanted)
     else:

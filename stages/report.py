@@ -9,6 +9,7 @@ from sid.ids import SemanticIds
 from sid.interactions import load_counts
 from sid.quantizers import loading
 from sid.report import charts, figures
+from sid.report.about import About
 from sid.report.page import page
 from stages.run import Stage, run
 
@@ -17,7 +18,7 @@ REPORTS = ("prepare", "align", "index", "dedupe", "evaluate", "train", "drift", 
 
 def main(stage: Stage) -> str:
     """What the stages before it wrote -> report, metrics, page, usage, groups."""
-    items = load_items(stage.input("items"))
+    items = load_items(stage.input("items"), ["title"])
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
@@ -27,14 +28,14 @@ def main(stage: Stage) -> str:
     total = None if counts is None else counts.total
     vectors = load_vectors(stage.input("vectors"), "align")
     original = None if reports["align"]["applied"] == "none" else load_vectors(stage.input("original"))
-    found, near = figures.measure(quantizer, vectors, codes, sids, total, original)
+    found, near, near_original = figures.measure(quantizer, vectors, codes, sids, total, original, stage.engine)
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), figures.headline(found))
     write_csv(
         stage.output("usage"), ("level", "rank", "code", "items"), figures.usage_rows(sids.codes, sids.code_sizes)
     )
     write_csv(stage.output("groups"), ("when", "size", "groups"), figures.group_rows(codes, sids.codes))
-    html = page(sids, codes, items, near, {"report": found, **reports}, curve)
+    html = page(sids, codes, items, (near_original, near), {"report": found, **reports}, curve, About.of(stage.params))
     stage.output("page").write_text(html, encoding="utf-8")
     for warning in found["warnings"]:
         print(f"report: warning: {warning}", file=sys.stderr)

@@ -8,12 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sid import params
+from sid.engine import engines
+from sid.engine.base import Engine
 from sid.errors import InputError
 from sid.export.formats import CHOICES
 from sid.files import Outputs, read_yaml
@@ -43,6 +47,7 @@ class Stage:
     _snapshot: Snapshot
     resumes: Callable[[], str | None] = field(default=lambda: None)
     committed: Callable[[], None] = field(default=lambda: None)
+    _open: ExitStack = field(default_factory=ExitStack)
 
     def input(self, name: str) -> Path:
         """Where to read an input that dvc.yaml passes as --<name>."""
@@ -63,6 +68,11 @@ class Stage:
         self.resumes = lambda: states.left_at(folder)
         self.committed = lambda: states.clear(folder)
         return folder
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Who runs passes over the rows, until the stage ends."""
+        return self._open.enter_context(engines.opened(self.params.engine))
 
     def also_reads(self, path: Path) -> None:
         """Have the stage fail if this file, which dvc.yaml doesn't declare, changes while it runs."""
@@ -125,7 +135,7 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
         before = Snapshot.take(name)
         stage = Stage(params.load(PARAMS, CONFIGS, CHOICES), paths, outputs, before)
         with outputs:
-            with Watch(before.changes):
+            with Watch(before.changes), stage._open:
                 line = body(stage)
             before.refuse_changes()
             outputs.commit()

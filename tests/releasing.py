@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from contextlib import chdir
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +10,13 @@ import polars as pl
 
 from sid import params
 from sid.arrays import load_codes, load_vectors
-from sid.export.formats import CHOICES
-from sid.files import Outputs
 from sid.ids import SemanticIds
 from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.publish import Index, publish
-from stages.run import Stage
-from stages.snapshot import Snapshot
-from tests.conftest import STAGES, Project
+from tests.conftest import Project
 
 INDEX = ("prepare", "interactions", "align", "train", "index", "dedupe")
-
-
-def run_here(project: Project, *stages: str) -> None:
-    """Run stages in this process, which has loaded torch already; an error of the user's is raised."""
-    with chdir(project.folder):
-        for name in stages or STAGES:
-            words = shlex.split(STAGES[name])[3:]
-            paths = {
-                option.removeprefix("--"): Path(path) for option, path in zip(words[::2], words[1::2], strict=True)
-            }
-            wanted = params.load("params.yaml", CONFIGS, CHOICES)
-            with Outputs() as outputs:
-                import_module(f"stages.{name}").main(Stage(wanted, paths, outputs, Snapshot({}, {}, {})))
-                outputs.commit()
 
 
 def catalogue_of(project: Project, ids: list[str], vectors: np.ndarray) -> None:

@@ -30,7 +30,6 @@ from sid.interactions.read import read_interactions
 from sid.params import load as load_params
 from sid.quantizers.methods import CONFIGS
 from tests.conftest import CATALOGUE, ENVIRONMENT, ROOT, Project, needs_catalogue
-from tests.releasing import run_here
 
 PARAMS = load_params(ROOT / "params.yaml", CONFIGS)
 METHODS = ("smooth", "contrastive", "fuse")
@@ -658,16 +657,16 @@ def test_on_the_real_catalogue_the_next_item_of_valid_is_found_more_often() -> N
 def test_beside_a_release_its_aligner_takes_every_item(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Published codes are of vectors in its space: new interactions must not move it."""
     shop_project(project)
-    run_here(project, "prepare", "interactions", "align")
+    project.succeed("prepare", "interactions", "align")
     kept = project.path("kept.npz")
     shutil.copy(project.path("data/aligner.npz"), kept)
     aligner = load(kept)
     assert aligner.arrays
     monkeypatch.setattr("stages.align.open_release", lambda folder: SimpleNamespace(aligner=kept))
     project.params(published="releases/day1", align__method="none")
-    run_here(project, "align")
+    project.succeed("align")
     vectors = np.load(project.path("data/prepared/embeddings.npy"))
     np.testing.assert_array_equal(np.load(project.path("data/aligned.npy")), aligner.apply(vectors))
     project.params(release__mode="refresh")
-    run_here(project, "align")
+    project.succeed("align")
     np.testing.assert_array_equal(np.load(project.path("data/aligned.npy")), vectors)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sid.arrays import ArrayRows, chunks
+from sid.arrays import ArrayRows, chunks, rows_of, sampled
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,26 @@ def test_rows_of_a_memory_map_are_views_of_parts_and_copies_of_choices(tmp_path:
     np.testing.assert_array_equal(taken, vectors[[7, 0, 7]])
     assert taken.flags.writeable
     assert not np.shares_memory(taken, rows.vectors)
+
+
+def test_a_memory_map_travels_as_the_name_of_its_file(tmp_path: Path) -> None:
+    vectors = np.arange(4000, dtype=np.float32).reshape(1000, 4)
+    np.save(tmp_path / "rows.npy", vectors)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    sent = pickle.dumps(ArrayRows(mapped))
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(pickle.loads(sent).part(3, 9), vectors[3:9])
+    for held in (vectors, mapped[10:20]):  # what isn't a whole file travels as it is
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(ArrayRows(held))).vectors, held)
+
+
+@pytest.mark.parametrize("count", [1, 90, 100, 200, None])
+def test_a_sample_is_some_rows_in_their_order(count: int | None) -> None:
+    vectors = np.arange(200, dtype=np.float32).reshape(100, 2)
+    rows = sampled(vectors, count, 3)
+    assert len(rows) == min(100, 100 if count is None else count)
+    found = rows.part(0, len(rows))
+    assert (np.diff(found[:, 0]) > 0).all()
+    assert {tuple(row) for row in found} <= {tuple(row) for row in vectors}
+    np.testing.assert_array_equal(rows.take(np.array([0])), found[:1])
+    np.testing.assert_array_equal(sampled(rows_of(vectors), count, 3).part(0, len(rows)), found)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import torch
 
 from sid.arrays import NO_TOKEN
 from sid.errors import InputError
-from sid.evaluate import baselines, run
+from sid.evaluate import baselines, recommender, run, runs
 from sid.evaluate.beam import Paths, search
 from sid.evaluate.histories import Questions, questions, stretches, user_histories
 from sid.evaluate.index import Index, item_index, random_index
@@ -57,6 +61,7 @@ def config(**changes: Any) -> Evaluate:
         "eval_step": 2,
         "patience": 0,
         "beams": 20,
+        "processes": 1,
         "device": "cpu",
     }
     return Evaluate(**(values | changes))
@@ -239,12 +244,18 @@ def world() -> tuple[np.ndarray, tuple[Split, Split, Split]]:
 LEARNS = {"epochs": 8, "width": 64, "layers": 2, "batch_size": 16, "lr": 0.005}
 
 
+@pytest.fixture(scope="module")
+def honest(world: tuple[np.ndarray, tuple[Split, Split, Split]]) -> dict[str, Any]:
+    codes, parts = world
+    return evaluate(codes, (8, 8, 16), parts, config(**LEARNS, controls=("random",))).figures
+
+
 def test_a_planted_world_is_recognised_and_shuffled_codes_are_not(
-    world: tuple[np.ndarray, tuple[Split, Split, Split]],
+    world: tuple[np.ndarray, tuple[Split, Split, Split]], honest: dict[str, Any]
 ) -> None:
     codes, parts = world
     best = 10 / 16  # the next item is one of 16, whatever is known
-    found = evaluate(codes, (8, 8, 16), parts, config(**LEARNS, controls=("random",))).figures
+    found = honest
     assert found["test"]["hr_at_10"]["mean"] == pytest.approx(best, abs=0.08)
     assert found["valid"]["hr_at_10"]["mean"] == pytest.approx(best, abs=0.08)
     shuffled = codes[np.random.default_rng(0).permutation(len(codes))]
@@ -255,13 +266,12 @@ def test_a_planted_world_is_recognised_and_shuffled_codes_are_not(
     assert found["signals"]["test"]["level_2"]["last_random"] == pytest.approx(1 / 64, abs=0.01)
 
 
-def test_collisions_are_paid_for(world: tuple[np.ndarray, tuple[Split, Split, Split]]) -> None:
+def test_collisions_are_paid_for(world: tuple[np.ndarray, tuple[Split, Split, Split]], honest: dict[str, Any]) -> None:
     """All items under 64 Semantic IDs, each for 16 items: easy to write, and a tenth of an item each."""
     codes, parts = world
-    honest = evaluate(codes, (8, 8, 16), parts, config(**LEARNS)).figures["test"]
     merged = evaluate(np.ascontiguousarray(codes[:, :2] // 4), (2, 2), parts, config(**LEARNS)).figures["test"]
     for metric in ("hr_at_5", "hr_at_10", "hr_at_20", "ndcg_at_10", "mrr"):
-        assert merged[metric]["mean"] < 0.5 * honest[metric]["mean"]
+        assert merged[metric]["mean"] < 0.5 * honest["test"][metric]["mean"]
 
 
 def trained(parts: tuple[Split, Split, Split], codes: np.ndarray, **changes: Any) -> dict[str, bytes]:
@@ -270,8 +280,7 @@ def trained(parts: tuple[Split, Split, Split], codes: np.ndarray, **changes: Any
     training = Training(
         Index.of(codes, (8, 8, 16)), train, questions(parts[1], None, 10, 0), wanted, wanted.seeds[0], CPU
     )
-    with run.tqdm(disable=True) as bar:
-        model = training.run(bar, lambda state: None)
+    model = training.run(lambda epoch: None, lambda state: None)
     return {name: part.numpy().tobytes() for name, part in model.state_dict().items()}
 
 
@@ -299,8 +308,8 @@ def test_the_same_seeds_give_the_same_figures(world: tuple[np.ndarray, tuple[Spl
 @pytest.mark.parametrize(
     "changes",
     [
-        {"seeds": (2, 3)},
-        {"controls": ()},
+        {"seeds": (2,)},
+        {"controls": ("popularity",)},
         {"max_history": 2},
         {"max_train_users": 100},
         {"max_questions": 50},
@@ -319,9 +328,21 @@ def test_the_same_seeds_give_the_same_figures(world: tuple[np.ndarray, tuple[Spl
     ],
     ids=str,
 )
-def test_every_option_matters(world: tuple[np.ndarray, tuple[Split, Split, Split]], changes: dict[str, Any]) -> None:
+def test_every_option_matters(
+    world: tuple[np.ndarray, tuple[Split, Split, Split]], plain: Any, changes: dict[str, Any]
+) -> None:
     codes, parts = world
-    assert small(parts, codes, **({"seeds": (0,)} | changes)).figures != small(parts, codes, seeds=(0,)).figures
+    assert quick(parts, codes, **changes) != plain
+
+
+def quick(parts: tuple[Split, Split, Split], codes: np.ndarray, **changes: Any) -> Any:
+    return small(parts, codes, **({"seeds": (0,), "controls": (), "max_train_users": 150} | changes))
+
+
+@pytest.fixture(scope="module")
+def plain(world: tuple[np.ndarray, tuple[Split, Split, Split]]) -> Any:
+    codes, parts = world
+    return quick(parts, codes)
 
 
 def test_patience_stops_a_training_that_gets_no_better(world: tuple[np.ndarray, tuple[Split, Split, Split]]) -> None:
@@ -359,19 +380,68 @@ def test_cut_off_at_any_state_it_ends_as_if_unbroken(
     assert found == whole
 
 
+def test_trainings_in_processes_of_their_own_give_the_same_figures(
+    world: tuple[np.ndarray, tuple[Split, Split, Split]], tmp_path: Path
+) -> None:
+    codes, parts = world
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))
+    try:
+        alone = small(parts, codes)
+    finally:
+        torch.set_num_threads(threads)
+    assert small(parts, codes, tmp_path, processes=2) == alone
+    assert len(list(tmp_path.glob("*/*"))) == 3, "each training leaves its own states"
+    assert small(parts, codes, tmp_path, processes=2) == alone, "finished trainings are taken from there"
+
+
+def test_a_training_that_the_system_kills_is_said_in_one_line(
+    world: tuple[np.ndarray, tuple[Split, Split, Split]],
+) -> None:
+    codes, parts = world
+
+    def kill() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(InputError, match=r"ended by SIGKILL.*evaluate\.processes to 1"):
+        small(parts, codes, epochs=1000, processes=2)
+    killer.join()
+    assert not multiprocessing.active_children(), "the others end as well"
+
+
+def test_a_mistake_in_a_process_of_its_own_is_the_users_line(
+    world: tuple[np.ndarray, tuple[Split, Split, Split]],
+) -> None:
+    codes, parts = world
+    with pytest.raises(InputError, match=r"lower evaluate\.lr"):
+        evaluate(codes, (8, 8, 16), parts, config(seeds=(0, 1), processes=2).model_copy(update={"lr": 1e38}))
+
+
+def test_short_and_long_histories_are_attended_to_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = jolted(Recommender((8, 8), 16, 2, 2, 0.0))
+    tokens = torch.randint(17, (3, 21), generator=torch.Generator().manual_seed(0))
+    plain = model(tokens)
+    monkeypatch.setattr(recommender, "_SHORT", 4)
+    torch.testing.assert_close(model(tokens), plain, rtol=1e-4, atol=1e-5)
+
+
 def test_spread_slices_and_coverage_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recommender that always writes items 0, 1, 2, ...: its figures can be computed."""
     rows = [[1, 2, 3, 4, 5], [1, 2, 3, 4, 6], [1, 2, 1, 2, 19], [5, 6, 1]]
     codes = np.stack(np.unravel_index(np.arange(24), (4, 6)), axis=1).astype(np.int32)
 
     class Fixed(Training):
-        def run(self, bar: Any, keep: Any) -> Any:
+        def run(self, tell: Any, keep: Any) -> Any:
             return self.model
 
         def ask(self, asked: Questions, beams: int) -> np.ndarray:
             return np.tile(np.arange(beams), (len(asked), 1))
 
-    monkeypatch.setattr(run, "Training", Fixed)
+    monkeypatch.setattr(runs, "Training", Fixed)
     found = evaluate(codes, (4, 6), splits(rows), config(seeds=(0, 1), controls=("popularity",))).figures
     assert found["test"]["hr_at_10"] == {"mean": 0.75, "std": 0.0}
     assert found["coverage_at_10"]["mean"] == round(10 / 24, 6)

@@ -26,6 +26,7 @@ RANKS: list[list[str]] = [
     ["sid.files"],
     ["sid.arrays"],
     ["sid.ids", "sid.params"],
+    ["sid.engine"],
     ["sid.tables"],
     ["sid.catalogue"],
     ["sid.embed"],
@@ -46,9 +47,13 @@ RANK = {package: rank for rank, packages in enumerate(RANKS) for package in pack
 
 KNOW_CODES_NOT_METHODS = ("sid.ids", "sid.export", "sid.decoding", "sid.interactions", "sid.measure")
 
-# An edit to these changes no artifact: they word errors, check params, and start and stop stages; other_index writes
-# nothing of the pipeline's.
+# An edit to these changes no artifact: they word errors, check params, run passes to the same bits, and start and stop
+# stages; other_index writes nothing of the pipeline's.
 PLUMBING = {
+    "sid.engine.base",
+    "sid.engine.engines",
+    "sid.engine.local",
+    "sid.engine.ray",
     "sid.errors",
     "sid.params",
     "stages.other_index",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from sid.dedupe import matching
+from sid.dedupe.matching_many import match_many
 from tests.conftest import ROOT
 
 
@@ -109,3 +111,26 @@ print(json.dumps({"largest": int(np.bincount(chosen).max()), "added": peak() - b
     found = json.loads(done.stdout)
     assert found["largest"] <= 200
     assert found["added"] < 60
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rows", "codes"), [(1, 5), (2, 5), (2, 9), (3, 20), (5, 40), (8, 30)])
+def test_many_matchings_at_once_each_reach_the_optimum(rows: int, codes: int, kind: str) -> None:
+    generator = np.random.default_rng(rows)
+    cost = np.stack([crowd(rows, codes, kind, seed) for seed in range(60)])
+    held = cost.argmin(axis=2)
+    full = generator.random((60, codes)) < 0.3
+    full[:, :rows] = False
+    open_ = np.where(full[:, None], np.inf, cost)
+    chosen = match_many(open_.copy(), held)
+    for problem, found in zip(open_, chosen, strict=True):
+        assert len(set(found.tolist())) == rows
+        best = problem[linear_sum_assignment(problem)].sum()
+        assert problem[np.arange(rows), found].sum() == pytest.approx(best, rel=1e-12, abs=1e-12)
+
+
+def test_many_matchings_move_no_more_rows_than_they_must() -> None:
+    """Equal rows at two codes, two of them at each: both codes keep one."""
+    for held in itertools.product(range(2), repeat=4):
+        chosen = match_many(np.ones((1, 4, 40)), np.array([held]))[0]
+        assert (chosen != np.array(held)).sum() == 4 - len(set(held))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from sid.arrays import sampled
 from sid.clustering import points
 from sid.clustering.balanced import size_bounds
 from sid.clustering.kmeans import Clustering, kmeans
@@ -47,22 +49,16 @@ def test_the_exact_solver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
         methods.fit(catalogue(100), wanted)
 
 
-@pytest.mark.parametrize("warm_start", ["rqkmeans", "rqkmeans_constrained"])
-def test_the_warm_starts_section_is_asked_too_and_keys_are_named_in_full(
-    warm_start: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_warm_starts_section_is_asked_too_and_keys_are_named_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sid.quantizers.levels.find_spec", lambda _name: None)
     wanted = settings("rqkmeans_plus")
     section = wanted.methods["rqkmeans_plus"]
-    nested = {
-        "rqkmeans": section.rqkmeans.model_copy(update={"train_sample": 5}),  # type: ignore[attr-defined]
-        "rqkmeans_constrained": section.rqkmeans_constrained.model_copy(update={"solver": "exact"}),  # type: ignore[attr-defined]
-    }
-    section = section.model_copy(update={"warm_start": warm_start, **nested})
+    exact = section.rqkmeans_constrained.model_copy(update={"solver": "exact"})  # type: ignore[attr-defined]
+    section = section.model_copy(update={"warm_start": "rqkmeans_constrained", "rqkmeans_constrained": exact})
     (problem,) = section.conflicts(wanted.quant)
-    key = {"rqkmeans": "rqkmeans.train_sample is 5", "rqkmeans_constrained": "rqkmeans_constrained.solver is 'exact'"}
-    assert problem.startswith(f"quant.rqkmeans_plus.{key[warm_start]}")
+    assert problem.startswith("quant.rqkmeans_plus.rqkmeans_constrained.solver is 'exact'")
     assert section.model_copy(update={"warm_start_file": "old.npz"}).conflicts(wanted.quant) == []
+    assert section.model_copy(update={"warm_start": "rqkmeans"}).conflicts(wanted.quant) == []
     with pytest.raises(InputError, match=r"quant\.rqkmeans_plus\."):
         methods.fit(catalogue(100), dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_plus": section}))
 
@@ -95,30 +91,46 @@ def test_rows_that_are_not_held_fit_the_same_codebooks(method: str, monkeypatch:
     assert list(held.curve) == list(streamed.curve)
 
 
-def test_all_levels_are_fitted_on_the_sample_alone() -> None:
+def test_all_levels_are_fitted_on_the_sample_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def engine(vectors: points.Points, k: int, /, *, seed: int, on_iteration: object, start: object) -> Clustering:
+    def engine(vectors: points.Points, k: int, /, **options: Any) -> Clustering:
         seen.append(vectors.part(slice(0, len(vectors))).clone())
-        return kmeans(vectors, k, seed=seed)
+        return kmeans(vectors, k, **options)
 
+    monkeypatch.setattr("sid.clustering.kmeans.kmeans", engine)
     vectors = catalogue(2000)
-    shared = settings("rqkmeans")
-    fit = levels.fit_levels(vectors, shared.quant, shared.methods["rqkmeans"], engine, 500)
+    fit = methods.fit(vectors, settings("rqkmeans", train_sample=500))
     assert [len(rows) for rows in seen] == [500] * 3
     quantizer = fit.quantizer
     scaled = {row.tobytes() for row in quantizer.scaling.apply(vectors)}  # type: ignore[attr-defined]
     assert {row.tobytes() for row in seen[0].numpy()} <= scaled
     error = ((vectors - quantizer.decode(quantizer.encode(vectors))) ** 2).mean()
-    whole = methods.fit(vectors, shared).quantizer
+    whole = methods.fit(vectors, settings("rqkmeans")).quantizer
     assert error <= 1.3 * ((vectors - whole.decode(whole.encode(vectors))) ** 2).mean()
 
 
-def test_the_section_says_how_many_rows_are_drawn() -> None:
-    wanted = settings("rqkmeans")
-    section = wanted.methods["rqkmeans"].model_copy(update={"train_sample": 50})
-    fit = methods.fit(catalogue(200), dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans": section}))
-    assert fit.figures["train_rows"] == 50
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_on_the_sample_that_params_ask_for(method: str) -> None:
+    vectors = catalogue(300)
+    fit = methods.fit(vectors, settings(method, train_sample=60))
+    assert fit.figures["train_rows"] == 60
+    rows = sampled(vectors, 60, 0)
+    wanted = settings(method, train_sample=None)
+    alone = methods.fit(rows.part(0, 60), wanted)
+    np.testing.assert_array_equal(fit.quantizer.encode(vectors), alone.quantizer.encode(vectors))
+
+
+def test_auto_trains_small_catalogues_whole_and_bounds_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    quant = settings("rqkmeans").quant
+    assert methods.train_rows(methods.LEAST_ROWS, quant) == methods.LEAST_ROWS
+    assert methods.train_rows(10**9, quant) == methods.LEAST_ROWS
+    wide = quant.model_copy(update={"num_emb_list": (8192, 256)})
+    assert methods.train_rows(10**9, wide) == methods.ROWS_A_CODE * 8192
+    assert methods.train_rows(10**9, quant.model_copy(update={"train_sample": None})) == 10**9
+    monkeypatch.setattr(methods, "LEAST_ROWS", 100)
+    monkeypatch.setattr(methods, "ROWS_A_CODE", 2)
+    assert methods.fit(catalogue(200), settings("rqkmeans")).figures["train_rows"] == 100
 
 
 def test_a_method_needs_no_other_methods_module() -> None:

@@ -144,7 +144,7 @@ def shop(rows: int, items: int) -> tuple[ResidualQuantizer, np.ndarray, np.ndarr
 def test_neighbours_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = []
     search = neighbours.search
-    monkeypatch.setattr(neighbours, "search", lambda vectors: (searched.append(len(vectors)), search(vectors))[1])
+    monkeypatch.setattr(neighbours, "search", lambda rows, engine: (searched.append(len(rows)), search(rows))[1])
     figures, near = measure(*shop(40, 40))
     assert searched == [40]
     assert len(near.queries) == 40

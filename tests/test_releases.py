@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.folder import open_release
 from stages import preflight
-from tests.conftest import ENVIRONMENT, Project, catalogue, make_project
-from tests.releasing import INDEX, catalogue_of, publish_from, run_here, sids_of
+from tests.conftest import ENVIRONMENT, ROOT, Project, catalogue, make_project
+from tests.releasing import INDEX, catalogue_of, publish_from, sids_of
 
 VECTORS = catalogue(80, seed=3)
 IDS = [f"{row}" for row in range(80)]
@@ -36,7 +37,7 @@ def _day1(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("day1") / "project")
     project.params(quant__num_emb_list=[4, 4, 16], interactions__source="data/none")
     catalogue_of(project, IDS[:60], VECTORS[:60])
-    run_here(project, *INDEX)
+    project.succeed(*INDEX)
     project.params(published=str(publish_from(project, "day1")))
     return project
 
@@ -62,7 +63,7 @@ def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
 def test_two_days_of_an_index(day1: Project) -> None:
     before, quantizer = sids_of(day1), day1.path("data/quantizer.pth").read_bytes()
     second_day(day1)
-    run_here(day1)
+    day1.succeed()
     after = sids_of(day1)
     assert {one: after[one] for one in IDS[2:60]} == {one: before[one] for one in IDS[2:60]}
     assert len(set(after.values()) | {before["0"], before["1"]}) == 80
@@ -96,7 +97,7 @@ def test_two_days_of_an_index(day1: Project) -> None:
     day1.params(published=str(publish_from(day1, "day2")))
     assert open_release(day1.path("releases/day2")).manifest["retired"] == 2
     catalogue_of(day1, [*IDS[5:], "0", "a"], VECTORS[[*range(5, 80), 0, 3]])
-    run_here(day1, *INDEX)
+    day1.succeed(*INDEX)
     third = sids_of(day1)
     assert third["0"] == before["0"]
     assert {one: third[one] for one in IDS[5:]} == {one: after[one] for one in IDS[5:]}
@@ -107,7 +108,7 @@ def test_two_days_of_an_index(day1: Project) -> None:
 def test_a_refresh_names_its_codes_as_they_were(day1: Project) -> None:
     second_day(day1)
     day1.params(release__mode="refresh", release__warm_start=False, quant__seed=9)
-    run_here(day1, *INDEX, "delta")
+    day1.succeed(*INDEX, "delta")
     renaming, churn = day1.report("train")["renaming"], day1.report("churn")
     assert renaming["common"] == 58
     assert renaming["after"]["first_1"] > renaming["before"]["first_1"]
@@ -118,7 +119,7 @@ def test_a_refresh_names_its_codes_as_they_were(day1: Project) -> None:
     assert "verdict" not in day1.report("drift")
 
     day1.params(release__warm_start=True)
-    run_here(day1, "train")
+    day1.succeed("train")
     warm = day1.report("train")["renaming"]
     assert warm["before"]["first_1"] > renaming["before"]["first_1"]
 
@@ -206,9 +207,9 @@ def test_vectors_of_another_dimension_are_refused(day1: Project) -> None:
     catalogue_of(day1, IDS[:60], catalogue(60, dim=5))
     with chdir(day1.folder), pytest.raises(InputError, match="takes vectors of 8 dimensions, the embeddings have 5"):
         preflight.check(params.load("params.yaml", CONFIGS, CHOICES))
-    run_here(day1, "prepare", "interactions", "align")
+    day1.succeed("prepare", "interactions", "align")
     with pytest.raises(InputError, match=r"releases/day1/quantizer.pth: takes vectors of 8 dimensions, the embed"):
-        run_here(day1, "train")
+        day1.succeed("train")
 
 
 def test_a_release_is_whole_or_not_there(day1: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +230,42 @@ def test_a_release_is_whole_or_not_there(day1: Project, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="day1: is there already, and a release is never overwritten"):
         publish_from(day1, "day1")
     assert kept == {path: path.read_bytes() for path in day1.path("releases/day1").iterdir()}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.conftest import Project
+from tests.releasing import publish_from
+left = int(sys.argv[2])
+def hook(event, words):
+    global left
+    if event in ("open", "os.rename", "os.remove", "shutil.copyfile", "os.mkdir") and "day2" in str(words[0]):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+publish_from(Project(Path(sys.argv[1])), "day2")
+print(int(sys.argv[2]) - left)
+"""
+
+
+def test_killed_at_any_step_it_leaves_no_folder_that_looks_complete(day1: Project) -> None:
+    def publish(step: int) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", KILLED, str(day1.folder), str(step)]
+        return subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+
+    target = day1.path("releases/day2")
+    steps = int(publish(10_000).stdout)
+    assert steps > 20
+    open_release(target)
+    shutil.rmtree(target)
+    for step in (1, 2, steps // 3, 2 * steps // 3, steps - 2, steps - 1, steps):
+        assert publish(step).returncode == -signal.SIGKILL
+        assert not target.exists(), f"killed at step {step} of {steps}"
+    assert publish(10_000).returncode == 0
+    open_release(target)
+    assert [path.name for path in sorted(target.parent.iterdir())] == ["day1", "day2"], "what was left is cleaned up"
 
 
 def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:

@@ -24,12 +24,13 @@ from sid.measure import neighbours
 from sid.quantizers import methods
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
-from sid.report import code_map, figures, item_search, verdict
+from sid.report import code_map, figures, item_search, trials, verdict
 from sid.report import page as report
+from sid.report.about import About
 from tests.conftest import ROOT, Project
 
 SETTINGS = params.load(ROOT / "params.yaml", methods.CONFIGS).dedupe
-REPORTS = ("report", "dedupe", "index", "align", "evaluate", "train")
+REPORTS = ("report", "dedupe", "index", "align", "evaluate", "train", "drift", "churn")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 HOSTILE = [
@@ -186,7 +187,7 @@ def render(
     wanted = SETTINGS.model_copy(update={"strategy": strategy})
     after, after_sizes = resolve(codes, model, vectors, wanted)
     sids = SemanticIds(pl.Series([str(row) for row in range(len(vectors))]), after, after_sizes)
-    found, near = figures.measure(model, vectors, codes, sids, np.arange(len(vectors)))
+    found, near, near_original = figures.measure(model, vectors, codes, sids, np.arange(len(vectors)))
     reports = {
         "report": found,
         "dedupe": account(codes, after, after_sizes, wanted),
@@ -198,7 +199,13 @@ def render(
         "churn": {"release": None},
     }
     curve = pl.DataFrame({"step": [1, 2], "level": [1, 2], "mse": [2e-7, 1e-7]})
-    return report.page(sids, codes, pl.DataFrame({"title": titles}), near, reports, curve), reports
+    items = pl.DataFrame({"title": titles})
+    return report.page(sids, codes, items, (near_original, near), reports, curve, ABOUT), reports
+
+
+ABOUT = About(
+    "shop", {"quant.method": "rqkmeans", "quant.num_emb_list": "[4, 4]", "quant.seed": "0"}, "2026-01-31 12:00 UTC"
+)
 
 
 def some(rows: int = 40, dim: int = 4) -> np.ndarray:
@@ -264,7 +271,7 @@ def test_neighbours_on_the_page_are_those_of_the_catalogue() -> None:
     near = neighbours.search(vectors)
     assert data["found"] == data["total"] == 60
     for row in range(60):
-        assert [int(data["items"][place][0]) for place in data["near"][row]] == near.rows[row].tolist()
+        assert [int(data["items"][place][0]) for place in data["original"][row]] == near.rows[row].tolist()
         tokens = [sid.split(">") for _, _, sid in data["items"]]
         shared = [next((n for n in (2, 1) if other[:n] == tokens[row][:n]), 0) for other in tokens]
         best = sorted((-shared[other], other) for other in range(60) if other != row and shared[other])
@@ -285,7 +292,7 @@ def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.M
     assert data["found"] in (5, 10, 20)
     assert f"This page knows {data['found']} of 300 items, drawn at random" in text
     assert len(json.dumps(data)) < 13_000
-    assert all(len(found) == 5 for found in data["near"])
+    assert all(len(found) == 5 for found in data["original"])
     assert len(data["codes"]) == 7
     assert "3 smaller codes" in page.json["charts"]["map"]["data"][0]["labels"]
 
@@ -294,6 +301,46 @@ def test_a_catalogue_of_copies_is_told_so() -> None:
     text, reports = render(np.ones((40, 4), np.float32), (4, 16), [f"Item {row}" for row in range(40)], "reassign")
     assert verdict.verdict(reports).grade == "poor"
     assert "Every embedding equals another item's" in unescape(text)
+
+
+def test_the_page_says_what_it_is_of(finished: Project) -> None:
+    text = unescape(finished.path("reports/report.html").read_text())
+    assert "<h1>Semantic IDs of shop</h1>" in text
+    assert "rqkmeans</span>, 4 x 4 x 8 codes · seed 0 · sid " in text
+    assert "<time>2026-01-01 00:00 UTC</time>" in text
+    for key, value in (
+        ("quant.num_emb_list", "[4, 4, 8]"),
+        ("quant.train_sample", "auto"),
+        ("prepare.embeddings", "embeddings.npy"),
+        ("evaluate.method", "none"),
+    ):
+        assert f"<dt><code>{key}</code></dt><dd><bdi>{value}</bdi></dd>" in text
+    for key in ("quant.e_dim", "quant.rqvae.lr", "align.fuse.dim", "evaluate.seeds", "release.mode"):
+        assert f"<code>{key}</code>" not in text, "a key that shaped nothing"
+
+
+def test_the_trials_are_of_this_catalogue() -> None:
+    vectors = some(400, 8)
+    found = trials.trials(vectors, (8, 8))
+    assert [(trial["method"], trial["num_emb_list"]) for trial in found.values()] == [
+        ("rqkmeans", "8 x 8"),
+        ("rqkmeans_constrained", "8 x 8"),
+        ("rqkmeans", "16 x 16"),
+    ]
+    assert found["larger"]["collision_rate"] < found["rqkmeans"]["collision_rate"]
+    assert found["larger"]["r2"] > found["rqkmeans"]["r2"] > 0
+    assert trials.trials(vectors, (300, 8)).keys() == {"rqkmeans", "rqkmeans_constrained"}, "600 codes of 400 items"
+    assert trials.trials(vectors, (500, 8)) == {}
+    copies = trials.trials(np.ones((40, 4), np.float32), (4, 4))
+    assert copies["rqkmeans"]["collision_rate"] == 39 / 40
+
+
+def test_nothing_is_tried_where_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "WORK", 1000.0)
+    text, reports = render(some(), (4, 4), HOSTILE * 4)
+    assert reports["report"]["trials"] == {}
+    assert 'id="trials"' not in text
+    check_page(text, reports)
 
 
 def test_what_each_reader_loses() -> None:
@@ -353,7 +400,7 @@ def opened(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:
 @pytest.mark.parametrize("width", [1280, 400])
 def test_in_a_browser_search_and_map_answer(browser: Any, finished: Project, width: int) -> None:
     page, faults = opened(browser, finished.path("reports/report.html"), width)
-    assert page.locator(".js-plotly-plot .main-svg").count() >= 4
+    assert page.locator(".js-plotly-plot").count() < page.locator(".chart").count(), "drawn when one comes near"
 
     page.locator("#search").press_sequentially("item 17")
     assert page.inner_text("#found") == "1 item matches."
@@ -362,15 +409,21 @@ def test_in_a_browser_search_and_map_answer(browser: Any, finished: Project, wid
     panel = page.inner_text("#item")
     assert "Item 17" in panel
     assert data["items"][17][2] in panel
-    for heading, places in (("Closest Semantic IDs", data["alike"][17]), ("Closest embeddings", data["near"][17])):
+    for heading, places in (
+        ("Closest Semantic IDs", data["alike"][17]),
+        ("Closest original embeddings", data["original"][17]),
+        ("Closest aligned embeddings", data["near"][17]),
+    ):
         shown = page.locator("#item section").filter(has_text=heading).locator(".title").all_inner_texts()
         assert shown == [data["items"][place][1] for place in places] != []
-    page.locator("#item section").filter(has_text="embeddings").locator("button").first.click()
-    assert data["items"][data["near"][17][0]][1] in page.inner_text("#item h3 >> nth=0")
+    page.locator("#item section").filter(has_text="original").locator("button").first.click()
+    assert data["items"][data["original"][17][0]][1] in page.inner_text("#item h3 >> nth=0")
     page.fill("#search", "no such thing")
     assert page.inner_text("#found") == "No item of this page matches."
 
     largest = max((name for name in data["codes"] if "." not in name), key=lambda name: data["codes"][name][1])
+    page.locator("#map").scroll_into_view_if_needed()
+    page.wait_for_selector("#chart-map g.slice")
     area = page.locator("#chart-map g.slice").filter(has_text=data["codes"][largest][0]).first
     area.click()
     told = page.inner_text("#code")
@@ -381,7 +434,46 @@ def test_in_a_browser_search_and_map_answer(browser: Any, finished: Project, wid
     child = next(name for name in data["codes"] if name.startswith(f"{largest}."))
     page.select_option("#second-code", child)
     assert data["codes"][child][0] in page.inner_text("#code h3 >> nth=0")
+    for chart in page.locator(".chart").all():
+        chart.scroll_into_view_if_needed()
+        chart.locator(".main-svg").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert faults == []
+    page.context.close()
+
+
+def test_in_a_browser_dark_mode_and_the_keyboard(browser: Any, finished: Project) -> None:
+    page, faults = opened(browser, finished.path("reports/report.html"), 400)
+    colours = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.locator("#chart-usage").scroll_into_view_if_needed()
+        page.locator("#chart-usage .xtick text").first.wait_for()
+        page.wait_for_timeout(100)
+        colours[scheme] = [
+            page.evaluate("getComputedStyle(document.body).backgroundColor"),
+            page.evaluate("getComputedStyle(document.body).color"),
+            page.evaluate("getComputedStyle(document.querySelector('#chart-usage .xtick text')).fill"),
+        ]
+    assert colours["light"][0] == "rgb(255, 255, 255)"
+    assert [sum(map(int, re.findall(r"\d+", colour))) > 380 for colour in colours["dark"]] == [False, True, True]
+    assert [sum(map(int, re.findall(r"\d+", colour))) > 380 for colour in colours["light"]] == [True, False, False]
+
+    page.evaluate("scrollTo(0, 0)")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("Item 3")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert "Item 3" in page.inner_text("#item h3 >> nth=0")
+    wide = [
+        box.evaluate("box => [box.scrollWidth > box.clientWidth, getComputedStyle(box).overflowX, box.tabIndex]")
+        for box in page.locator(".wide:visible").all()
+    ]
+    assert any(scrolls for scrolls, _, _ in wide)
+    assert all((overflow, place) == ("auto", 0) for _, overflow, place in wide)
     assert faults == []
     page.context.close()
 
@@ -408,7 +500,7 @@ def test_in_a_browser_hostile_titles_stay_text(browser: Any, tmp_path: Path, siz
     page.select_option("#first-code", index=1)
     assert page.is_visible("#code")
     assert page.evaluate("document.documentElement.scrollWidth") == 400
-    assert page.title() == "Semantic ID report"
+    assert page.title() == "shop: Semantic ID report"
     assert faults == []
     page.context.close()
 

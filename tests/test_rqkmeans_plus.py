@@ -19,7 +19,7 @@ from tests.conftest import CATALOGUE, needs_catalogue
 from tests.test_training import SMALL, clouds
 
 SIZES = (16, 12, 8)
-KMEANS = rqkmeans.RQKMeansConfig(max_iters=10, tol=1e-4, restarts=1, train_sample=None)
+KMEANS = rqkmeans.RQKMeansConfig(max_iters=10, tol=1e-4, restarts=1)
 
 CONSTRAINED = rqkmeans_constrained.RQKMeansConstrainedConfig(
     slack=1, solver="scalable", max_iters=5, n_init=1, n_jobs=1
@@ -99,7 +99,7 @@ def test_trained_it_is_better_than_its_warm_start(residual_decoder: bool, space:
     if space == "input":
         npz.save_npz(before, tmp_path / "codebooks.npz")
         before = npz.load_npz(tmp_path / "codebooks.npz")
-    chosen = config(residual_decoder=residual_decoder, epochs=60, batch_size=32, lr=1e-3, layers=(128, 64))
+    chosen = config(residual_decoder=residual_decoder, epochs=40, batch_size=64, lr=3e-3, layers=(128, 64))
     fitted = rqkmeans_plus.fit(vectors, quant(), chosen, warm_start=before)
     if residual_decoder:
         assert fitted.figures["warm_start_mse"] == pytest.approx(error(before, vectors), rel=1e-4)

@@ -32,7 +32,7 @@ def rqvae_model(**changes: Any) -> Autoencoder:
 def rqkmeans_plus_model(**changes: Any) -> Autoencoder:
     vectors = clouds(60)
     wanted, start = plus.quant(num_emb_list=SIZES), plus.warm(vectors, SIZES)
-    return rqkmeans_plus._model(vectors, wanted, plus.config(**changes), start, Scaling.of(vectors))
+    return rqkmeans_plus._model(wanted, plus.config(**changes), start, Scaling.of(vectors))
 
 
 BUILDERS = [rqvae_model, rqkmeans_plus_model]

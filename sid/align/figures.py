@@ -17,7 +17,7 @@ from sid.measure import neighbours
 from sid.measure.neighbours import NEIGHBOURS, Neighbours
 
 _NO_EDGE = "no two items were used together in the train split: no vector was moved"
-_UNKNOWN: dict[str, Any] = {
+UNKNOWN: dict[str, Any] = {
     "cold_items": None,
     "pairs": None,
     "dim": None,
@@ -52,7 +52,7 @@ def figures(inputs: Inputs, done: Aligned, aligned: Vectors | None, warnings: Se
     vectors, method = inputs.vectors, inputs.wanted.method
     if method == "none":
         known = {"method": method, "applied": method, "items": len(vectors), "dim": int(vectors.shape[1])}
-        return {**_UNKNOWN, **known, "warnings": list(warnings)}
+        return {**UNKNOWN, **known, "warnings": list(warnings)}
     graph = inputs.graph
     cold = graph.degrees == 0
     before = neighbours.search(vectors)

@@ -19,9 +19,24 @@ from torch import Tensor
 from sid.clustering.distances import add_rows, check_pair, move_rows
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.points import Centred, Points, centred, draw_rows, sub_seed, work_chunks
-from sid.clustering.prices import COLD, COOL, SAMPLE, WARM, choices, cooled, from_none, newton, sampled, spread_of
-from sid.clustering.scores import Problem, Scores, TableScores
+from sid.clustering.prices import (
+    COLD,
+    COOL,
+    LARGE_ROWS,
+    LARGE_SAMPLE,
+    SAMPLE,
+    WARM,
+    choices,
+    cooled,
+    from_none,
+    newton,
+    sampled,
+    spread_of,
+)
+from sid.clustering.scores import HeldScores, Problem, Scores, TableScores
 from sid.clustering.transport import flow_assign, settle
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 
 __all__ = ["balanced_assign", "balanced_kmeans", "share_out", "size_bounds"]
@@ -154,11 +169,13 @@ def share_out(
     solver: Solver = "scalable",
     seed: int = 0,
     budget_mib: int = 256,
+    engine: Engine = LOCAL,
 ) -> Tensor:
     """`balanced_assign` by scores from anywhere: the labels of the largest sum of scores within the bounds.
 
     Args:
         scores: finite; those of a row are asked for some tens of times unless they are `HeldScores`.
+        engine: runs the passes over the rows, of scores that aren't held.
 
     Other arguments, result and errors: as `balanced_assign`.
     """
@@ -169,13 +186,14 @@ def share_out(
             f"{n} rows cannot be split into {k} clusters of {size_min} to {size_max} rows:"
             f" {k} * size_min <= {n} <= {k} * size_max must hold"
         )
-    problem = Problem(scores, size_min, size_max, budget_mib)
+    problem = Problem(scores, size_min, size_max, budget_mib, LOCAL if isinstance(scores, HeldScores) else engine)
     if solver == "exact":
         return flow_assign(problem)
-    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    sample = sampled(problem, generator)
     spread = spread_of(sample)
     prices = from_none(sample, spread)
-    prices = cooled(problem, prices, spread)
+    prices = cooled(problem, prices, spread, sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k)))
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code
@@ -210,7 +228,9 @@ def _iterations(
         if last:
             prices = cooled(problem, prices, spread)
         for part, code in choices(problem, prices):
-            move_rows(sums, rows.part(part), labels[part], code)
+            for some in problem.within(part):
+                new = code[some.start - part.start : some.stop - part.start]
+                move_rows(sums, rows.part(some), labels[some], new)
             labels[part] = code
         if last:
             labels = settle(problem, labels, prices, COLD * spread / 8)

@@ -6,13 +6,17 @@ row, so that a row's label never depends on the rows around it.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
 from sid.arrays import chunks
+from sid.clustering.passes import in_order
 from sid.clustering.points import Points, check_finite, check_matrix, work_chunks
 from sid.errors import InputError
 
@@ -46,26 +50,35 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
     check_finite(Points(centroids), "centroids")
     book = _Book.of(centroids)
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
-    copies: bool | None = None  # whether centroids are equal, looked for at the first tie
-    for part in work_chunks(len(points), max(centroids.shape), points.device, budget_mib):
+
+    def settled(part: slice) -> Tensor:
         rows = points.part(part)
         moved = rows - book.origin  # (n, D)
-        values = scores(moved, book.table, book.half)  # (n, K)
-        labels[part] = row_argmax(values)
-        best = values.gather(1, labels[part, None]).flatten()
+        values = book.product(moved)  # (n, K)
+        found, best = largest(values)
         if not bool(torch.isfinite(best).all()):  # or the squares overflow float32, and float64 settles them all
             check_finite(points, "vectors")
         floor = best - 2 * _rounding(moved, book.half)
-        second = values.scatter_(1, labels[part, None], -torch.inf).amax(1)
+        second = largest(values.scatter_(1, found[:, None], -torch.inf))[1]
         tied = (~(second < floor)).nonzero().flatten()
-        if not len(tied):
-            continue
-        if copies is None:
-            first = distinct(centroids)[0]
-            if copies := len(first) < len(centroids):
-                return first[nearest(points, centroids[first], budget_mib=budget_mib)]
-        labels[part] = _settled(rows, book, values, floor, labels[part], tied)
+        if len(tied):
+            if book.has_copies:
+                raise _CopiesError
+            found = _settled(rows, book, values, floor, found, tied)
+        return found
+
+    pieces = work_chunks(len(points), max(centroids.shape), points.device, budget_mib)
+    try:
+        for part, found in in_order(pieces, settled, points.device):
+            labels[part] = found
+    except _CopiesError:
+        first = distinct(centroids)[0]
+        return first[nearest(points, centroids[first], budget_mib=budget_mib)]
     return labels
+
+
+class _CopiesError(Exception):
+    """There are ties, and equal centroids, of which each would be compared."""
 
 
 def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tensor, *, budget_mib: int = 256) -> Tensor:
@@ -93,9 +106,6 @@ def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tenso
 def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
     """(x - c)^2 of each row and each centroid, (n, K) float64, whose argmin is `nearest`, ties included.
 
-    A float64 matrix product about the centroids' mean errs by about D 2^-53 (|x| + |c|)^2; where that could decide
-    which is the least of a row, the value is that of `row_distances`.
-
     Args:
         rows: (n, D) float32; about 16 (K + D) bytes a row are in use at once.
         centroids: (K, D) float32 on the same device, K >= 1, finite.
@@ -103,20 +113,70 @@ def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
     Raises:
         InputError: a row holds NaN or infinity.
     """
-    check_finite(Points(rows), "vectors")
-    first, place = distinct(centroids)
-    table = centroids[first].double()  # (K', D)
-    origin = table.mean(0)
-    table -= origin
-    moved = rows.double() - origin  # (n, D)
-    norms, lengths = moved.square().sum(1), table.square().sum(1)
-    squared = torch.mm(moved, table.t()).mul_(-2).add_(norms[:, None]).add_(lengths).clamp_(min=0)
-    slack = 8 * (rows.shape[1] + 4) * 2.0**-53 * (norms.sqrt() + lengths.max().sqrt()).square()
-    least = ~(squared > squared.amin(1, keepdim=True) + slack[:, None])  # (n, K'), one of a row or more
-    row, code = (least & (least.sum(1) > 1)[:, None]).nonzero(as_tuple=True)
-    for part in chunks(len(row), 8 * rows.shape[1], _REFINE_BYTES):
-        squared[row[part], code[part]] = row_distances(rows[row[part]], centroids[first[code[part]]])
-    return squared if len(first) == len(centroids) else squared[:, place]
+    return DistanceTable.of(centroids).distances(rows)
+
+
+@dataclass(frozen=True)
+class DistanceTable:
+    """Centroids made ready for the distances of many rows to all of them."""
+
+    centroids: Tensor  # (K, D) float32
+    first: Tensor  # (K',) those that are equal to none before them
+    place: Tensor | None  # (K,) where each one's equal is among those; None: each is its own
+    origin: Tensor  # (D,) float64
+    table: Tensor  # (D + 2, K') float64: what a row about the origin, its norm and 1 are multiplied with
+    largest: float  # the largest norm about the origin
+
+    @classmethod
+    def of(cls, centroids: Tensor) -> DistanceTable:
+        """The table of (K, D) float32 centroids."""
+        first, place = distinct(centroids)
+        table = centroids[first].double()
+        origin = table.mean(0)
+        table -= origin
+        lengths = table.square().sum(1)
+        stacked = torch.cat([-2 * table.t(), torch.ones_like(lengths)[None], lengths[None]])
+        same = len(first) == len(centroids)
+        return cls(centroids, first, None if same else place, origin, stacked, float(lengths.max().sqrt()))
+
+    def distances(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """`all_distances` of (n, D) float32 rows, into `out` (n, K) float64 where that is given.
+
+        A float64 matrix product about the centroids' mean errs by about D 2^-53 (|x| + |c|)^2; where that could
+        decide which is the least of a row, the value is that of `row_distances`.
+        """
+        n, dim = rows.shape
+        left = torch.ones(n, dim + 2, dtype=torch.float64, device=rows.device)
+        torch.sub(rows, self.origin, out=left[:, :dim])
+        norms = left[:, :dim].square().sum(1)
+        left[:, dim] = norms
+        if not bool(torch.isfinite(norms).all()):
+            check_finite(Points(rows), "vectors")
+        squared = torch.mm(left, self.table, out=out if self.place is None else None).clamp_(min=0)  # (n, K')
+        slack = 8 * (dim + 4) * 2.0**-53 * (norms.sqrt() + self.largest).square()
+        close = _close_seconds(squared, slack)
+        for some in chunks(len(close), 8 * squared.shape[1], _REFINE_BYTES):
+            row = close[some]
+            least = squared[row] <= squared[row].amin(1, keepdim=True) + slack[row, None]
+            pair, code = least.nonzero(as_tuple=True)
+            for part in chunks(len(pair), 8 * dim, _REFINE_BYTES):
+                exact = row_distances(rows[row[pair[part]]], self.centroids[self.first[code[part]]])
+                squared[row[pair[part]], code[part]] = exact
+        if self.place is None:
+            return squared
+        return torch.index_select(squared, 1, self.place, out=out)
+
+
+def _close_seconds(squared: Tensor, slack: Tensor) -> Tensor:
+    """The rows (m,) whose second least of (n, K) distances is no more than the slack (n,) above their least."""
+    if squared.shape[1] < 2:
+        return torch.zeros(0, dtype=torch.int64, device=squared.device)
+    least = row_argmin(squared)[:, None]
+    value = squared.gather(1, least)
+    second = squared.scatter_(1, least, torch.inf)
+    second = second.gather(1, row_argmin(second)[:, None])
+    squared.scatter_(1, least, value)
+    return (second <= value + slack[:, None]).flatten().nonzero().flatten()
 
 
 def check_pair(points: Points, centroids: Tensor) -> None:
@@ -166,9 +226,15 @@ def move_rows(sums: Tensor, rows: Tensor, old: Tensor, new: Tensor) -> int:
     changed = (new != old).nonzero().flatten()
     if not len(changed):
         return 0
-    leaving = changed[old[changed] >= 0]
-    add_rows(sums, new[changed], rows[changed].double())
-    add_rows(sums, old[leaving], -rows[leaving].double())
+    values = (rows if len(changed) == len(rows) else rows.index_select(0, changed)).double()
+    left = old.index_select(0, changed)
+    add_rows(sums, new.index_select(0, changed), values)
+    if bool((left >= 0).all()):
+        add_rows(sums, left, values.neg_())
+    else:
+        leaving = (left >= 0).nonzero().flatten()
+        if len(leaving):
+            add_rows(sums, left[leaving], values[leaving].neg_())
     return len(changed)
 
 
@@ -178,17 +244,63 @@ def half_norms(table: Tensor) -> Tensor:
 
 
 def scores(rows: Tensor, table: Tensor, half: Tensor) -> Tensor:
-    """x.c - |c|^2 / 2 for each row and centroid, (n, K) float32: the largest is the nearest.
+    """x.c - |c|^2 / 2 for each row and centroid, (n, K) float32: the largest is the nearest."""
+    return Product(table, half)(rows, torch.empty(len(rows), len(table), device=rows.device))
 
-    On a CPU the product runs as a 1 x 1 convolution over n pixels of D channels. It is the same sum of products,
-    but it reaches oneDNN's kernels, which are twice as fast as sgemm where the BLAS has none for the processor.
+
+class Product:
+    """The scores x.c - |c|^2 / 2 of rows at a (K, D) table, for one chunk of rows after the other.
+
+    On a CPU a matrix product of rows with a 1 behind them and the table with -|c|^2 / 2 behind it, into memory that is
+    kept: new memory costs as much as the product. On AMD's processors, where torch's BLAS is half as fast as oneDNN,
+    a 1 x 1 convolution over n pixels of D channels, which is the same sum of products.
     """
-    n, d = rows.shape
-    if rows.device.type != "cpu" or d == 0 or n == 0:
-        return torch.addmm(-half, rows, table.t())
-    pixels = rows.contiguous().view(1, n, 1, d).permute(0, 3, 1, 2)  # (1, D, n, 1), channels last
-    planes = conv2d(pixels, table.reshape(len(table), d, 1, 1), -half)  # (1, K, n, 1)
-    return planes.permute(0, 2, 3, 1).reshape(n, len(table))
+
+    def __init__(self, table: Tensor, half: Tensor | None = None) -> None:
+        self._table, self._half = table, half_norms(table) if half is None else half
+        self._kept = threading.local()  # each thread works on chunks of its own
+        self._stacked: Tensor | None = None
+        if table.device.type == "cpu" and not _by_convolution():
+            self._stacked = torch.cat([table.t(), -self._half[None]])  # (D + 1, K)
+
+    def __call__(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """(n, K) float32 for (n, D) rows, in `out`, or in memory that the thread's next call overwrites."""
+        n, dim = rows.shape
+        if self._stacked is None:
+            return self._other(rows)
+        left = self._memory("left", n, dim + 1)
+        left[:, :dim] = rows
+        left[:, dim] = 1
+        return torch.mm(left, self._stacked, out=self._memory("out", n, len(self._table)) if out is None else out)
+
+    def _memory(self, name: str, n: int, columns: int) -> Tensor:
+        held: Tensor | None = getattr(self._kept, name, None)
+        if held is None or len(held) < n:
+            held = torch.empty(n, columns)
+            setattr(self._kept, name, held)
+        return held[:n]
+
+    def _other(self, rows: Tensor) -> Tensor:
+        n, d = rows.shape
+        if rows.device.type != "cpu" or d == 0 or n == 0:
+            return torch.addmm(-self._half, rows, self._table.t())
+        pixels = rows.contiguous().view(1, n, 1, d).permute(0, 3, 1, 2)  # (1, D, n, 1), channels last
+        planes = conv2d(pixels, self._table.reshape(len(self._table), d, 1, 1), -self._half)  # (1, K, n, 1)
+        return planes.permute(0, 2, 3, 1).reshape(n, len(self._table))
+
+
+@cache
+def _by_convolution() -> bool:
+    """Whether this is a processor of AMD's, for which Intel's BLAS has no kernels of its own."""
+    info = Path("/proc/cpuinfo")
+    built = bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
+    return built and info.exists() and "AuthenticAMD" in info.read_text(errors="replace")
+
+
+def largest(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The first largest column of each row of (n, K) values, (n,) int64, and its value (n,)."""
+    code = row_argmax(values)
+    return code, values.gather(1, code[:, None]).flatten()
 
 
 def row_argmax(values: Tensor) -> Tensor:
@@ -196,6 +308,13 @@ def row_argmax(values: Tensor) -> Tensor:
     if values.device.type == "cpu":
         return torch.from_numpy(values.numpy().argmax(1))
     return values.argmax(1)
+
+
+def row_argmin(values: Tensor) -> Tensor:
+    """The first least column of each row of (n, K) values, (n,) int64."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(values.numpy().argmin(1))
+    return values.argmin(1)
 
 
 def row_distances(rows: Tensor, others: Tensor) -> Tensor:
@@ -218,19 +337,25 @@ class _Book:
 
     centroids: Tensor  # (K, D)
     origin: Tensor  # (D,)
-    table: Tensor  # (K, D) centroids less origin
     half: Tensor  # (K,)
+    product: Product  # with (K, D) centroids less origin
 
     @classmethod
     def of(cls, centroids: Tensor) -> _Book:
         origin = centroids.double().mean(0).float()
         table = centroids - origin
-        return cls(centroids, origin, table, half_norms(table))
+        half = half_norms(table)
+        return cls(centroids, origin, half, Product(table, half))
+
+    @cached_property
+    def has_copies(self) -> bool:
+        """Whether centroids are equal, looked for at the first tie."""
+        return len(distinct(self.centroids)[0]) < len(self.centroids)
 
 
 def _settled(rows: Tensor, book: _Book, values: Tensor, floor: Tensor, labels: Tensor, tied: Tensor) -> Tensor:
     """The labels of one chunk after a float64 comparison of what may be nearest to its `tied` rows."""
-    for part in chunks(len(tied), 8 * max(book.table.shape), _REFINE_BYTES):
+    for part in chunks(len(tied), 8 * max(book.centroids.shape), _REFINE_BYTES):
         some = tied[part]
         candidates = ~(values[some] < floor[some, None])  # (n, K), true where NaN
         candidates.scatter_(1, labels[some, None], True)

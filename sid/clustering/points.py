@@ -12,9 +12,9 @@ from torch import Tensor
 from sid.arrays import Rows, chunks
 from sid.errors import InputError
 
-_CACHE_BYTES = 8 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
+_CACHE_BYTES = 4 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
 _DEVICE_BYTES = 256 << 20  # on an accelerator fewer, larger launches are better
-_HELD_BYTES = 2 << 30  # rows that a CPU may hold beside the copy that the system's page cache has
+_HELD_BYTES = 1 << 30  # rows that a CPU may hold beside the copy that the system's page cache has
 
 
 class Points:
@@ -49,7 +49,7 @@ class Points:
         """Read the rows onto the device where they fit, else leave them to be read when they are asked for.
 
         Args:
-            most_bytes: that may be held; None is half of a GPU's free memory, or 2 GiB on a CPU.
+            most_bytes: that may be held; None is half of a GPU's free memory, or 1 GiB on a CPU.
         """
         device = torch.device(device)
         if most_bytes is None:

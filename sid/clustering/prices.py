@@ -5,17 +5,20 @@ Damped Newton steps on the entropic dual of the transport problem, in a falling 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import threshold
 
+from sid.arrays import parts
 from sid.clustering.distances import row_argmax
 from sid.clustering.points import draw_rows
 from sid.clustering.scores import Problem
 
+# Rows a cluster, and in all, on which even cold prices are found first where there are twice as many or more.
+LARGE_SAMPLE, LARGE_ROWS = 1024, 1 << 18
 SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
 # Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
 # from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
@@ -26,12 +29,13 @@ _CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, soft
 _REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
 # A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
 _FAINT, _FAINT_SHARE = -70.0, 1e-12
+_PART_BYTES = 512 << 20  # of a part of the rows while its scores are made in chunks, at most
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
-def sampled(problem: Problem, generator: torch.Generator) -> Problem:
+def sampled(problem: Problem, generator: torch.Generator, rows_a_cluster: int = SAMPLE) -> Problem:
     """The problem on some rows, its bounds scaled down alike; the problem itself where it is small."""
-    count = SAMPLE * problem.clusters
+    count = rows_a_cluster * problem.clusters
     if problem.size <= 2 * count:
         return problem
     index = draw_rows(problem.size, count, generator).to(problem.scores.device)
@@ -63,11 +67,17 @@ def from_none(problem: Problem, spread: float) -> Tensor:
     return prices
 
 
-def cooled(problem: Problem, prices: Tensor, spread: float) -> Tensor:
-    """Prices of all rows at the last temperature, from those of a sample at a warmer one."""
+def cooled(problem: Problem, prices: Tensor, spread: float, some: Problem | None = None) -> Tensor:
+    """Prices of all rows at the last temperature, from those of a sample at a warmer one.
+
+    Args:
+        some: a larger sample on which they are found first, if there is one: then few steps of all rows are left.
+    """
+    if some is None or some is problem:
+        some = problem
     for share in _falling(COOL * _FALL, COLD):
-        prices = newton(problem, prices, share * spread, _LAST_CLOSE)
-    return prices
+        prices = newton(some, prices, share * spread, _LAST_CLOSE)
+    return prices if some is problem else newton(problem, prices, COLD * spread, _LAST_CLOSE)
 
 
 def newton(problem: Problem, prices: Tensor, heat: float, close: float = _CLOSE) -> Tensor:
@@ -130,26 +140,51 @@ def _parts(problem: Problem) -> Iterator[Tensor]:
         yield problem.scores.part(part)
 
 
+@dataclass(frozen=True)
+class _Shares:
+    """Slices of a problem's rows -> the sums over them of their shares p, of p p^T, and of the least soft cost."""
+
+    problem: Problem
+    scaled: Tensor  # (K,) float64 prices in temperatures
+    heat: float
+
+    def __call__(self, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """(K,), (K, K) and () float64."""
+        return self.sums(self.problem.scores.part(some) for some in self.problem.within(part))
+
+    def sums(self, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of scores (n, K) in chunks."""
+        k, device = len(self.scaled), self.scaled.device
+        supply = torch.zeros(k, dtype=torch.float64, device=device)
+        shared = torch.zeros(k, k, dtype=torch.float64, device=device)
+        value = torch.zeros((), dtype=torch.float64, device=device)
+        offset = self.scaled.float()
+        for part in parts:
+            values = (part * (2 / self.heat)).sub_(offset)  # (n, K)
+            top = values.amax(1, keepdim=True)
+            shares = values.sub_(top).clamp_(min=_FAINT).exp_()
+            weights = shares.sum(1, keepdim=True)
+            value -= (top.double() + weights.double().log()).sum()
+            shares = shares.div_(weights)
+            supply += shares.sum(0)
+            shares = threshold(shares, _FAINT_SHARE, 0.0, inplace=True)
+            shared += torch.mm(shares.t(), shares)
+        return supply, shared, value
+
+
 def _evaluate(problem: Problem, held: list[Tensor] | None, prices: Tensor, heat: float) -> _Dual:
     """One pass over the rows: sums of their shares p, of p p^T, and of the least soft cost."""
-    k, device = problem.clusters, prices.device
-    supply = torch.zeros(k, dtype=torch.float64, device=device)
-    shared = torch.zeros(k, k, dtype=torch.float64, device=device)
-    value = torch.zeros((), dtype=torch.float64, device=device)
     scaled, spare = prices / heat, problem.hi - problem.lo
-    offset = scaled.float()
-    for part in held or _parts(problem):
-        values = (part * (2 / heat)).sub_(offset)  # (n, K)
-        top = values.amax(1, keepdim=True)
-        shares = values.sub_(top).clamp_(min=_FAINT).exp_()
-        weights = shares.sum(1, keepdim=True)
-        value -= (top.double() + weights.double().log()).sum()
-        shares = shares.div_(weights)
-        supply += shares.sum(0)
-        shares = threshold(shares, _FAINT_SHARE, 0.0, inplace=True)
-        shared += torch.mm(shares.t(), shares)
+    work = _Shares(problem, scaled, heat)
+    if held is not None:
+        supply, shared, value = work.sums(held)
+    else:
+        found = problem.engine.map(work, parts(problem.size), _PART_BYTES + 8 * len(prices) ** 2)
+        supply, shared, value = next(found)
+        for one in found:
+            supply, shared, value = supply + one[0], shared + one[1], value + one[2]
     full = torch.sigmoid(scaled)
-    value -= (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
+    value = value - (problem.lo * scaled + spare * torch.nn.functional.softplus(scaled)).sum()
     curvature = torch.diag(supply + spare * full * (1 - full)) - shared
     return _Dual(float(value), supply, supply - problem.lo - spare * full, curvature)
 
@@ -168,8 +203,20 @@ def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
     return prices + low
 
 
+@dataclass(frozen=True)
+class _Choose:
+    """Slices of a problem's rows -> the (n,) int64 clusters of least distance plus price."""
+
+    problem: Problem
+    offset: Tensor  # (K,) float32, half the prices
+
+    def __call__(self, part: slice) -> Tensor:
+        """(n,)."""
+        scores = self.problem.scores
+        return torch.cat([row_argmax(scores.part(some, self.offset)) for some in self.problem.within(part)])
+
+
 def choices(problem: Problem, prices: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """The (n,) clusters of least distance plus price, for one chunk of rows after the other."""
-    offset = prices.float() / 2
-    for part in problem.chunks(problem.size):
-        yield part, row_argmax(problem.scores.part(part, offset))
+    """The (n,) clusters of least distance plus price, for one part of the rows after the other."""
+    slices = parts(problem.size)
+    return zip(slices, problem.engine.map(_Choose(problem, prices.float() / 2), slices, _PART_BYTES), strict=True)

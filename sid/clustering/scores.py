@@ -11,6 +11,8 @@ from torch import Tensor
 
 from sid.clustering.distances import half_norms, scores
 from sid.clustering.points import Centred, work_chunks
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 
 
 class Scores(Protocol):
@@ -117,12 +119,16 @@ class HeldScores:
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to share out among clusters of `lo` to `hi` rows; of a sample of rows the two are scaled, and fractions."""
+    """Rows to share out among clusters of `lo` to `hi` rows; of a sample of rows the two are scaled, and fractions.
+
+    `engine` runs the passes over the rows.
+    """
 
     scores: Scores
     lo: float
     hi: float
     budget_mib: int
+    engine: Engine = LOCAL
 
     @property
     def size(self) -> int:
@@ -137,3 +143,8 @@ class Problem:
     def chunks(self, rows: int) -> Iterator[slice]:
         """Slices of so many rows whose scores can be worked on at once."""
         return work_chunks(rows, max(self.clusters, self.scores.width), self.scores.device, self.budget_mib)
+
+    def within(self, part: slice) -> Iterator[slice]:
+        """Slices of a part of the rows whose scores can be worked on at once."""
+        for some in self.chunks(part.stop - part.start):
+            yield slice(part.start + some.start, part.start + some.stop)

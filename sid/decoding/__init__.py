@@ -5,6 +5,16 @@ Works with anything that Hugging Face `generate` drives; neither transformers no
 
 from sid.decoding.constrained import AllowedTokens, prefix_allowed_tokens
 from sid.decoding.lookup import ItemLookup, item_lookup
+from sid.decoding.starts import initial_embeddings
+from sid.decoding.transitions import Transitions
 from sid.decoding.trie import Trie
 
-__all__ = ["AllowedTokens", "ItemLookup", "Trie", "item_lookup", "prefix_allowed_tokens"]
+__all__ = [
+    "AllowedTokens",
+    "ItemLookup",
+    "Transitions",
+    "Trie",
+    "initial_embeddings",
+    "item_lookup",
+    "prefix_allowed_tokens",
+]

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sid.arrays import NO_TOKEN, Codes, code_lists
-from sid.ids import SIZES_KEY, SemanticIds, read_codes, sid_text
+from sid.arrays import NO_TOKEN, Codes
+from sid.ids import SIZES_KEY, SemanticIds, read_codes, sid_texts
 
 _EMPTY = np.empty(0, np.int32)
 
@@ -76,7 +76,7 @@ class Trie:
         flat = pa.array(self.codes.reshape(-1), type=pa.int32())
         table = pa.table(
             {
-                "sid": pa.array((sid_text(row) for row in code_lists(self.codes)), type=pa.string()),
+                "sid": sid_texts(self.codes).to_arrow().cast(pa.string()),
                 "codes": pa.FixedSizeListArray.from_arrays(flat, self.codes.shape[1]),
                 "item_ids": pa.ListArray.from_arrays(
                     pa.array(self.offsets, type=pa.int32()), self.item_ids.to_arrow().cast(pa.string())
@@ -109,7 +109,7 @@ class Trie:
     @cached_property
     def first_child(self) -> list[NDArray[np.int64]]:
         """For each level but the last, where each prefix's children begin in the next level's `level_codes`, and its
-        length: the children of prefix p are first_child[l][p]:first_child[l][p + 1]."""
+        length: the children of prefix p are `first_child[l][p]:first_child[l][p + 1]`."""
         return [np.searchsorted(below, rows) for rows, below in pairwise(self._level_starts)]
 
     def _children_of(self, prefix: Sequence[int]) -> slice | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes
+from sid.arrays import Codes, ordered
 from sid.measure.metrics import prefix_ids
 
 RowNumbers = NDArray[np.int64]
@@ -31,10 +31,9 @@ class Groups:
 
     @classmethod
     def of(cls, keys: RowNumbers) -> Groups:
-        """Group (N,) integer keys."""
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-        edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        """Group (N,) integer keys, 0 or more."""
+        values, order = ordered(keys)
+        edges = np.flatnonzero(values[1:] != values[:-1]) + 1
         return cls(order, np.r_[0, edges, len(keys)] if len(keys) else np.zeros(1, np.int64))
 
     @classmethod

@@ -43,7 +43,7 @@ def match(cost: Doubles, room: Integers, held: Integers) -> Integers:
     else:
         open_ = np.flatnonzero(room)
         chosen = open_[transport(cost if len(open_) == len(room) else cost[:, open_], room[open_])]
-    _settle(cost, held, chosen)
+    settle(cost, held, chosen)
     return chosen
 
 
@@ -260,7 +260,7 @@ class _Graph:
         return moving
 
 
-def _settle(cost: Doubles, held: Integers, chosen: Integers) -> None:
+def settle(cost: Doubles, held: Integers, chosen: Integers) -> None:
     """Exchange the codes of two rows wherever one then stays, no more rows move and the total is the same."""
     guests: dict[int, RowNumbers] = {}  # rows at a code that didn't hold it, of the codes looked at so far
     for row in np.flatnonzero(chosen != held).tolist():

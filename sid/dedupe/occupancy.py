@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sid.arrays import Codes
+from sid.arrays import Codes, ordered
 from sid.dedupe.groups import Groups, RowNumbers
 
 _MOST = 1 << 62  # Semantic IDs that an int64 can number
@@ -41,19 +40,24 @@ def beside(taken: Codes, codes: Codes, sizes: Sequence[int], limit: int) -> Besi
         sizes: codes there are at each level.
         limit: items that may share a Semantic ID; a collision is a group of more.
     """
-    if math.prod(sizes) >= _MOST:
+    if math.prod(sizes) >= _MOST or not len(codes):
         return _all(taken, codes, limit)
     theirs, own = (np.ravel_multi_index(tuple(some.T), tuple(sizes)) for some in (taken, codes))
-    theirs = _at_most(np.sort(theirs), limit)
-    ours = np.sort(own)
-    colliding = ours[_between(theirs, ours, 1) + _between(ours, ours, 1) > limit]
+    theirs.sort()
+    theirs = _at_most(theirs, limit)
+    ours, order = ordered(own)
     size = int(sizes[-1])
-    first = np.unique(ours // size) * size
-    if (_between(theirs, first, size) + _between(ours, first, size) > size * limit).any():
+    groups = _starts(ours)  # where each wanted Semantic ID begins in `ours`
+    held = _between(theirs, ours[groups], 1)
+    colliding = held + np.diff(groups, append=len(ours)) > limit  # (G,)
+    prefixes = _starts(ours // size)
+    first = ours[prefixes] // size * size
+    begins, ends = np.searchsorted(theirs, first), np.searchsorted(theirs, first + size)
+    if (ends - begins + np.diff(prefixes, append=len(ours)) > size * limit).any():
         return _all(taken, codes, limit)
-    busy = np.unique(colliding // size)
-    inside = theirs[_in_ranges(theirs, busy * size, size)]
-    rows = np.flatnonzero(_in_ranges(ours, busy * size, size)[np.searchsorted(ours, own)])
+    busy = np.logical_or.reduceat(colliding, np.searchsorted(groups, prefixes))  # (P,), a prefix begins with a group
+    inside = theirs[_ranges(begins[busy], ends[busy])]
+    rows = np.sort(order[_ranges(prefixes[busy], np.append(prefixes, len(ours))[1:][busy])])
     return Beside(_codes(inside, sizes), rows, len(theirs))
 
 
@@ -79,12 +83,15 @@ def _between(keys: RowNumbers, starts: RowNumbers, width: int) -> RowNumbers:
     return np.searchsorted(keys, starts + width) - np.searchsorted(keys, starts)
 
 
-def _in_ranges(keys: RowNumbers, starts: RowNumbers, width: int) -> NDArray[np.bool_]:
-    """Which of the sorted keys are in one of these ranges, which don't overlap."""
-    edges = np.zeros(len(keys) + 1, np.int64)
-    np.add.at(edges, np.searchsorted(keys, starts), 1)
-    np.add.at(edges, np.searchsorted(keys, starts + width), -1)
-    return np.cumsum(edges)[:-1] > 0
+def _starts(keys: RowNumbers) -> RowNumbers:
+    """Where each run of equal ones of the sorted keys, of which there are some, begins."""
+    return np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+
+
+def _ranges(starts: RowNumbers, ends: RowNumbers) -> RowNumbers:
+    """The numbers from each start to before its end, one range after the other."""
+    lengths = ends - starts
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
 
 
 def _codes(keys: RowNumbers, sizes: Sequence[int]) -> Codes:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Codes, check_codes
+from sid.arrays import Codes, check_codes, chunks
+from sid.dedupe import costs as asking
 from sid.dedupe.costs import After, Costs, last_level, parents, slices
-from sid.dedupe.groups import Groups, RowNumbers, in_groups_above
+from sid.dedupe.groups import Groups, RowNumbers
 from sid.dedupe.matching import Integers, match
+from sid.dedupe.matching_many import match_many
 from sid.dedupe.occupancy import Beside, beside
 from sid.dedupe.work import Work
 from sid.errors import InputError
@@ -25,6 +27,8 @@ from sid.params import Dedupe, check_capacity
 Flags = NDArray[np.bool_]
 
 _MATCH = 1 << 26  # costs of one matching, 512 MiB
+_FEW = 32  # rows of a prefix up to which prefixes are matched together
+_FEW_BYTES = 8 << 20  # of costs of prefixes that are matched together: they stay in the cache
 _NAMED = 3  # prefixes in a message
 _CANDIDATES = 16  # prefixes an item remembers while prefixes spill
 
@@ -101,7 +105,8 @@ def _settled(
 ) -> Codes:
     """New codes of rows beside `held` ones, which are rows before them to `costs`."""
     every = np.concatenate([held, codes])
-    colliding = in_groups_above(every, limit)
+    ids = prefix_ids(every)
+    colliding = _above(ids[-1], limit)
     if not colliding.any():
         return codes
     movable = colliding.copy() if move == "colliding" else np.ones(len(every), bool)
@@ -111,8 +116,11 @@ def _settled(
         movable[keepers[colliding[keepers]]] = False
     work = _Work(every, costs)
     for level in range(every.shape[1] - 1):
-        _spill(work, movable, level, math.prod(costs.code_sizes[level + 1 :]) * limit)
-    _match_last_level(work, movable, limit)
+        capacity = math.prod(costs.code_sizes[level + 1 :]) * limit
+        if np.bincount(ids[level]).max() > capacity:
+            _spill(work, movable, level, capacity)
+            ids = prefix_ids(every)
+    _match_last_level(work, movable, limit, ids)
     return every[len(held) :]
 
 
@@ -228,61 +236,99 @@ def _evict(work: _Work, crowd: RowNumbers, level: int, counts: Integers, capacit
     return moved
 
 
-def _match_last_level(work: _Work, movable: Flags, limit: int) -> None:
-    """In each prefix with a collision, match movable items to places at last-level codes that no fixed item holds."""
+def _match_last_level(work: _Work, movable: Flags, limit: int, ids: Sequence[RowNumbers]) -> None:
+    """In each prefix with a collision, match movable items to places at last-level codes that no fixed item holds.
+
+    Args:
+        ids: `prefix_ids` of the codes.
+    """
+    last = len(work.costs.code_sizes) - 1
+    size = work.costs.code_sizes[last]
+    parent = ids[-2] if last else np.zeros(len(work.codes), np.int64)
+    busy = np.zeros(int(parent.max()) + 1, bool)
+    busy[parent[_above(ids[-1], limit)]] = True
+    inside = np.flatnonzero(busy[parent])
+    number = (np.cumsum(busy) - 1)[parent[inside]]
+    moving = _Prefixes.of(inside[movable[inside]], number[movable[inside]], int(busy.sum()))
+    fixed = _Prefixes.of(inside[~movable[inside]], number[~movable[inside]], int(busy.sum()))
+    few = moving.sizes <= (_FEW if limit == 1 else 1)
+    bar = tqdm(desc="dedupe", total=int((moving.sizes > 0).sum()), unit="prefix", disable=None)
+    for n in np.unique(moving.sizes[few & (moving.sizes > 0)]).tolist():
+        alike = np.flatnonzero(few & (moving.sizes == n))
+        for part in chunks(len(alike), 8 * n * size, min(_FEW_BYTES, asking.BATCH_BYTES)):
+            _match_few(work, moving, fixed, alike[part], n, limit)
+            bar.update(part.stop - part.start)
+    _match_large(work, moving, fixed, np.flatnonzero(~few).tolist(), limit, bar)
+    bar.close()
+
+
+def _match_large(
+    work: _Work, moving: _Prefixes, fixed: _Prefixes, which: list[int], limit: int, bar: tqdm[Any]
+) -> None:
+    """Match the rows that may move of each of these prefixes, in parts where their costs are too many."""
     last = len(work.costs.code_sizes) - 1
     size = work.costs.code_sizes[last]
     step = max(1, _MATCH // size)
-    prefixes = list(_prefixes(work.codes, in_groups_above(work.codes, limit)))
-    moving = [rows[movable[rows]] for rows in prefixes]
-    alone = [number for number, rows in enumerate(moving) if len(rows) == 1]
-    if alone:
-        _place_alone(work, [moving[number] for number in alone], [prefixes[number] for number in alone], limit)
-        several = [number for number, rows in enumerate(moving) if len(rows) != 1]
-        prefixes, moving = [prefixes[number] for number in several], [moving[number] for number in several]
     parts = [
-        (number, slice(start, start + step))
-        for number, rows in enumerate(moving)
-        for start in range(0, len(rows), step)
+        (prefix, slice(start, min(start + step, stop)))
+        for prefix in which
+        for stop in (int(moving.starts[prefix + 1]),)
+        for start in range(int(moving.starts[prefix]), stop, step)
     ]
-    found = last_level(work.costs, work.codes, (moving[number][part] for number, part in parts))
-    bar = tqdm(zip(parts, found, strict=True), "dedupe", len(parts), unit="prefix", disable=None)
-    for (number, part), (rows, cost) in bar:
-        if part.start == 0:
-            fixed = prefixes[number][~movable[prefixes[number]]]
-            room = limit - np.bincount(work.codes[fixed, last], minlength=size)
+    found = last_level(work.costs, work.codes, (moving.rows[part] for _, part in parts))
+    room = np.empty(0, np.int64)
+    for (prefix, part), (rows, cost) in zip(parts, found, strict=True):
+        if part.start == moving.starts[prefix]:
+            room = limit - np.bincount(work.codes[fixed.rows_of(prefix), last], minlength=size)
+            bar.update()
         chosen = match(cost, room, work.codes[rows, last].astype(np.int64))
         work.codes[rows, last] = chosen
         room -= np.bincount(chosen, minlength=size)
 
 
-def _place_alone(work: _Work, moving: list[RowNumbers], prefixes: list[RowNumbers], limit: int) -> None:
-    """Give rows that are the only movable ones of their prefixes the cheapest codes with room, many at once.
-
-    Args:
-        moving: the (1,) row of each prefix.
-        prefixes: all rows of each prefix.
-    """
+def _match_few(work: _Work, moving: _Prefixes, fixed: _Prefixes, some: Integers, n: int, limit: int) -> None:
+    """Match the n rows that may move of each of some prefixes."""
     last = len(work.costs.code_sizes) - 1
     size = work.costs.code_sizes[last]
-    every, lengths = np.concatenate(moving), np.array([len(rows) for rows in prefixes])
-    inside, ends = np.concatenate(prefixes), np.cumsum(lengths)
-    for part in slices(len(every), size):
-        rows = every[part]
-        others = inside[ends[part.start] - lengths[part.start] : ends[part.stop - 1]]
-        place = np.repeat(np.arange(len(rows)), lengths[part])
-        held = np.bincount(place * size + work.codes[others, last], minlength=len(rows) * size).reshape(-1, size)
-        held[np.arange(len(rows)), work.codes[rows, last]] -= 1
-        cost = work.at(rows, last)
-        cost[held >= limit] = np.inf
-        work.codes[rows, last] = cost.argmin(axis=1)
+    rows = moving.rows[moving.starts[some][:, None] + np.arange(n)]  # (B, n)
+    others, place = fixed.together(some)
+    held = np.bincount(place * size + work.codes[others, last], minlength=len(some) * size).reshape(-1, size)
+    cost = work.at(rows.ravel(), last).reshape(len(some), n, size)
+    np.copyto(cost, np.inf, where=(held >= limit)[:, None, :])
+    work.codes[rows, last] = match_many(cost, work.codes[rows, last].astype(np.int64))
 
 
-def _prefixes(codes: Codes, wanted: Flags) -> Iterator[RowNumbers]:
-    """All rows of each prefix (all levels but the last) that has a wanted row."""
-    keys = parents(codes, codes.shape[1] - 1)
-    busy = np.zeros(keys.max() + 1, bool)
-    busy[keys[wanted]] = True
-    chosen = np.flatnonzero(busy[keys])
-    for inside in Groups.of(keys[chosen]).larger_than(0):
-        yield chosen[inside]
+@dataclass(frozen=True)
+class _Prefixes:
+    """Rows by the prefix that they are in, prefixes without a row among them."""
+
+    rows: RowNumbers
+    starts: RowNumbers  # (P + 1,)
+
+    @classmethod
+    def of(cls, rows: RowNumbers, numbers: RowNumbers, count: int) -> _Prefixes:
+        """Rows and their prefixes' numbers 0..count-1."""
+        sizes = np.bincount(numbers, minlength=count)
+        return cls(rows[Groups.of(numbers).rows], np.r_[0, np.cumsum(sizes)])
+
+    @property
+    def sizes(self) -> RowNumbers:
+        """(P,) rows in each prefix."""
+        return np.diff(self.starts)
+
+    def rows_of(self, prefix: int) -> RowNumbers:
+        """The rows of one prefix."""
+        return self.rows[self.starts[prefix] : self.starts[prefix + 1]]
+
+    def together(self, some: Integers) -> tuple[RowNumbers, RowNumbers]:
+        """The rows of some prefixes, one prefix after the other, and the place in `some` of each row's prefix."""
+        starts, lengths = self.starts[some], self.starts[some + 1] - self.starts[some]
+        place = np.repeat(np.arange(len(some)), lengths)
+        ahead = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return self.rows[starts[place] + np.arange(len(place)) - ahead], place
+
+
+def _above(ids: RowNumbers, limit: int) -> Flags:
+    """Which rows (N,) of dense ids are of an id that more than `limit` rows have."""
+    above: Flags = (np.bincount(ids) > limit)[ids]
+    return above

@@ -15,6 +15,7 @@ BEGIN = 0
 
 _ROPE_BASE = 10000.0
 _FEED = 2  # times the width, inside of a block
+_SHORT = 64  # tokens up to which plain matrix products beat torch's fused attention on a CPU
 
 
 @dataclass(frozen=True)
@@ -153,17 +154,15 @@ class _Block(nn.Module):
         return self.read(states, turn)[0]
 
     def read(self, states: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Past]:
-        queries, keys, values = self._project(states)  # (B, heads, S, head_width)
-        queries, keys = _rotate(queries, turn), _rotate(keys, turn)
-        found = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        queries, keys, values = self._project(states, turn)  # (B, heads, S, head_width)
+        found = _attend(queries, keys, values)
         return self._finish(states, found.transpose(1, 2).flatten(2)), Past(keys, values)
 
     def write(
         self, states: Tensor, turn: tuple[Tensor, Tensor], hidden: Tensor, past: Past, path: Past | None
     ) -> tuple[Tensor, Past]:
-        queries, keys, values = self._project(states)  # (B, heads, W, head_width)
         turn = (turn[0][:, None, None], turn[1][:, None, None])
-        queries, keys = _rotate(queries, turn), _rotate(keys, turn)
+        queries, keys, values = self._project(states, turn)  # (B, heads, W, head_width)
         own_keys, own_values = keys[:, :, :, None], values[:, :, :, None]  # (B, heads, W, 1, head_width)
         if path is not None:
             own_keys = torch.cat((path.keys, own_keys), dim=3)
@@ -176,15 +175,27 @@ class _Block(nn.Module):
         found = weights[..., :split] @ past.values + (weights[..., split:, None] * own_values).sum(dim=-2)
         return self._finish(states, found.transpose(1, 2).flatten(2)), Past(own_keys, own_values)
 
-    def _project(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, states: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         made = self.attend_in(self.attention_norm(states)).unflatten(-1, (3, self.heads, self.head_width))
-        queries, keys, values = made.permute(2, 0, 3, 1, 4)
-        return queries, keys, values
+        made = made.permute(2, 0, 3, 1, 4)
+        queries, keys = _rotate(made[:2], turn)
+        return queries, keys, made[2]
 
     def _finish(self, states: Tensor, found: Tensor) -> Tensor:
         states = states + self.dropout(self.attend_out(found))
         fed: Tensor = self.dropout(self.feed_out(F.relu(self.feed_in(self.feed_norm(states)))))
         return states + fed
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention, each (B, heads, S, head_width)."""
+    tokens = queries.shape[2]
+    if queries.is_cuda or tokens > _SHORT:
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+    later = torch.full((tokens, tokens), -math.inf, device=queries.device).triu(1)
+    weights = (queries @ keys.mT / math.sqrt(queries.shape[-1]) + later).softmax(dim=-1)
+    found: Tensor = weights @ values
+    return found
 
 
 def _rotation(places: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sid.arrays import Codes
 from sid.errors import InputError
 from sid.evaluate import baselines
-from sid.evaluate.histories import Questions, questions, stretches, user_histories
-from sid.evaluate.index import Index, item_index, random_index
-from sid.evaluate.ranking import Floats, Ints, metrics_of, slots_of_beams, with_spread
+from sid.evaluate.ranking import Floats, metrics_of, with_spread
+from sid.evaluate.runs import SPLITS, Data, Job, train_all
 from sid.evaluate.signals import signals
-from sid.evaluate.training import Training
 from sid.files import round6
-from sid.interactions.sequences import Sequences
 from sid.interactions.split_files import Split
 from sid.params import Evaluate
-from sid.quantizers.training import states
-from sid.quantizers.training.states import Checkpoints
 
 HEAD = 0.5
 """Head items are the most popular ones that together have this share of the train split's interactions."""
@@ -41,10 +33,6 @@ STEADY = 0.03
 
 MAX_SASREC_ITEMS = 200_000
 """SASRec scores all items at each step; beyond this many that takes too long."""
-
-_CODE = ("evaluate", "decoding/trie.py", "measure/metrics.py", "interactions", "arrays.py")
-_KEPT = 2
-_SPLITS = ("valid", "test")
 
 
 @dataclass(frozen=True)
@@ -85,20 +73,16 @@ def evaluate(
         InputError: a split has nothing to train on or to ask for, one user alone, CUDA is asked for and not there, or
             the loss became infinite.
     """
-    data = _Data.of(splits, config)
-    index = Index.of(codes, tuple(code_sizes))
-    device = _device(config.device)
-    plan: list[tuple[str, int, Callable[[], Index]]] = [("index", seed, lambda: index) for seed in config.seeds]
-    if "random" in config.controls:
-        plan.append(("random", config.seeds[0], lambda: random_index(len(codes), index.code_sizes, config.seeds[0])))
-    if "sasrec" in config.controls:
-        if len(codes) > MAX_SASREC_ITEMS:
-            raise InputError(
-                f"params.yaml: evaluate.controls: sasrec scores all items, at most {MAX_SASREC_ITEMS:,}; there are "
-                f"{len(codes):,}: leave it out"
-            )
-        plan.append(("sasrec", config.seeds[0], lambda: item_index(len(codes))))
-    runs = _train_all(plan, data, config, device, _saved(checkpoints, codes, data, config))
+    data = Data.of(splits, config)
+    jobs = [Job("index", seed, codes, tuple(code_sizes)) for seed in config.seeds]
+    trained = (name for name in ("random", "sasrec") if name in config.controls)
+    jobs += [Job(name, config.seeds[0], codes, tuple(code_sizes)) for name in trained]
+    if "sasrec" in config.controls and len(codes) > MAX_SASREC_ITEMS:
+        raise InputError(
+            f"params.yaml: evaluate.controls: sasrec scores all items, at most {MAX_SASREC_ITEMS:,}; there are "
+            f"{len(codes):,}: leave it out"
+        )
+    runs = train_all(jobs, data, config, checkpoints)
     own = [run for run in runs if run["run"] == "index"]
     found: dict[str, Any] = {
         "method": config.method,
@@ -106,117 +90,15 @@ def evaluate(
         "train_users": len(data.whole),
         "train_interactions": len(data.whole.items),
         "questions": {name: len(asked) for name, asked in data.asked.items()},
-        **{split: _over_seeds([run[split] for run in own]) for split in _SPLITS},
+        **{split: _over_seeds([run[split] for run in own]) for split in SPLITS},
         "coverage_at_10": _over_seeds([{"value": run["coverage"]} for run in own])["value"],
         "slices": _slices(own, data, len(codes)),
         "controls": _controls(runs, data, config, len(codes)),
-        "signals": {split: signals(codes, data.asked[split]) for split in _SPLITS},
+        "signals": {split: signals(codes, data.asked[split]) for split in SPLITS},
     }
     found["warnings"] = warnings(found)
     curve = [{"run": run["run"], "seed": run["seed"], **row} for run in runs for row in run["curve"]]
     return Evaluation(found, curve)
-
-
-@dataclass(frozen=True)
-class _Data:
-    whole: Sequences  # all that each user did in train
-    train: Sequences  # the same in stretches
-    asked: dict[str, Questions]
-
-    @classmethod
-    def of(cls, splits: tuple[Split, Split, Split], config: Evaluate) -> _Data:
-        train, *later = splits
-        whole = user_histories(train, config.max_train_users, config.sample_seed)
-        remedy = "give more interactions, or set evaluate.method: none"
-        users = len(np.unique(train.users))
-        if users < 2:
-            raise InputError(f"evaluate: the train split has {users} users, must have 2 or more: {remedy}")
-        if (longer := int((whole.lengths > 1).sum())) < 2:
-            raise InputError(
-                f"evaluate: {longer} users have 2 items or more in the train split, must be 2 or more: {remedy}"
-            )
-        asked = {
-            name: questions(split, config.max_questions, config.max_history, config.sample_seed)
-            for name, split in zip(_SPLITS, later, strict=True)
-        }
-        for name, found in asked.items():
-            if not len(found):
-                raise InputError(f"evaluate: the {name} split has no targets to ask for: {remedy}")
-        return cls(whole, stretches(whole, config.max_history), asked)
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError("params.yaml: evaluate.device is 'cuda': torch finds no CUDA device; use auto or cpu")
-    return torch.device(wanted)
-
-
-def _saved(checkpoints: Path | None, codes: Codes, data: _Data, config: Evaluate) -> Checkpoints | None:
-    if checkpoints is None:
-        return None
-    arrays: list[NDArray[Any]] = [codes, data.train.items, data.train.offsets]
-    for asked in data.asked.values():
-        arrays += [asked.histories.items, asked.histories.offsets, asked.targets]
-    name = states.key(arrays, "evaluate", config.model_dump(mode="json"), _CODE)
-    return Checkpoints(checkpoints / name, _KEPT)
-
-
-def _train_all(
-    plan: Sequence[tuple[str, int, Callable[[], Index]]],
-    data: _Data,
-    config: Evaluate,
-    device: torch.device,
-    saved: Checkpoints | None,
-) -> list[dict[str, Any]]:
-    """Every run of the plan with its metrics by question, its coverage and its curve; those that are done are kept."""
-    state = (saved.newest() if saved is not None else None) or {"done": [], "current": None}
-    done: list[dict[str, Any]] = state["done"]
-    current = state["current"]
-    if saved is not None and (done or current):
-        tqdm.write(f"evaluate: goes on with training {len(done) + 1} of {len(plan)}")
-    devices = [] if device.type == "cpu" else [device]
-    steps = config.epochs * len(plan)
-    with (
-        torch.random.fork_rng(devices),
-        tqdm(total=steps, initial=config.epochs * len(done), desc="evaluate", unit="epoch", disable=None) as bar,
-    ):
-        for number, (name, seed, made) in enumerate(plan[len(done) :], len(done)):
-            index = made()
-            training = Training(index, data.train, data.asked["valid"], config, seed, device)
-            if current is not None:
-                training.restore(current)
-                bar.update(training.progress.epoch)
-                current = None
-
-            def keep(now: dict[str, Any], number: int = number, training: Training = training) -> None:
-                if saved is not None and saved.due():
-                    saved.write(number * config.epochs + training.progress.epoch, {"done": done, "current": now})
-
-            training.run(bar, keep)
-            done.append({"run": name, "seed": seed, **_ask(training, index, data, config)})
-            if saved is not None:
-                saved.write((number + 1) * config.epochs, {"done": done, "current": None})
-    return done
-
-
-def _ask(training: Training, index: Index, data: _Data, config: Evaluate) -> dict[str, Any]:
-    """Metrics by question of each split, coverage in test, and the curve: tensors and plain values."""
-    found: dict[str, Any] = {"curve": training.progress.curve}
-    for split, asked in data.asked.items():
-        leaves = training.ask(asked, config.beams)
-        slots = slots_of_beams(leaves, index.leaves[asked.targets], index.items)
-        found[split] = {name: torch.from_numpy(values) for name, values in metrics_of(slots).items()}
-        found["coverage"] = _coverage(leaves, index.items)
-    return found
-
-
-def _coverage(leaves: Ints, items: Ints) -> float:
-    """Share of the items that are among the first 10 of a question at least once; shared slots count for all."""
-    filled = np.where(leaves >= 0, items[leaves], 0)
-    shown = leaves[(leaves >= 0) & (filled.cumsum(axis=1) - filled < 10)]
-    return float(items[np.unique(shown)].sum() / items.sum())
 
 
 def _over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
@@ -229,7 +111,7 @@ def _over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float 
     return found
 
 
-def _slices(runs: Sequence[Mapping[str, Any]], data: _Data, items: int) -> dict[str, Any]:
+def _slices(runs: Sequence[Mapping[str, Any]], data: Data, items: int) -> dict[str, Any]:
     """HR@10 and NDCG@10 of parts of test's questions."""
     asked = data.asked["test"]
     counts = baselines.popularity(data.whole, items)
@@ -257,7 +139,7 @@ def _slices(runs: Sequence[Mapping[str, Any]], data: _Data, items: int) -> dict[
 
 
 def _controls(
-    runs: Sequence[Mapping[str, Any]], data: _Data, config: Evaluate, items: int
+    runs: Sequence[Mapping[str, Any]], data: Data, config: Evaluate, items: int
 ) -> dict[str, dict[str, dict[str, float]]]:
     """The mean of each metric by control and split."""
     trained = {run["run"]: run for run in runs}

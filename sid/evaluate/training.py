@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from sid.errors import InputError
 from sid.evaluate.beam import Paths, search
@@ -113,11 +112,11 @@ class Training:
         if state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
 
-    def run(self, bar: tqdm[Any], keep: Callable[[State], None]) -> Recommender:
+    def run(self, tell: Callable[[int], None], keep: Callable[[State], None]) -> Recommender:
         """Train to the end, or until `patience` evaluations brought nothing better; the model of the best one.
 
         Args:
-            bar: moves on with each epoch.
+            tell: called with the number of epochs done, after each; with all of them where training stops early.
             keep: called with the state after each evaluation, to go on from after a kill.
         """
         config, progress = self._config, self.progress
@@ -125,13 +124,12 @@ class Training:
         while progress.epoch < config.epochs and not 0 < config.patience <= progress.still:
             losses.append(self._epoch())
             progress.epoch += 1
-            bar.update()
+            tell(progress.epoch)
             if progress.epoch % config.eval_step == 0 or progress.epoch == config.epochs:
                 self._evaluate(float(np.mean(losses)))
-                bar.set_postfix_str(f"valid NDCG@10 {progress.curve[-1]['ndcg_at_10']:.4f}", refresh=False)
                 losses = []
                 keep(self.state())
-        bar.update(config.epochs - progress.epoch)
+        tell(config.epochs)
         self.model.load_state_dict(progress.chosen)
         return self.model.eval()
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from sid.export import (
     alpaca,
+    grammar,
     grid,
     index,
     lcrec,
@@ -15,6 +16,7 @@ from sid.export import (
     parquet,
     prompt_completion,
     tokens,
+    transitions,
     trie,
 )
 from sid.export.prompts import TASKS
@@ -32,6 +34,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "parquet": parquet.FORMAT,
         "tokens": tokens.FORMAT,
         "trie": trie.FORMAT,
+        "transitions": transitions.FORMAT,
+        "grammar": grammar.FORMAT,
     }
 )
 

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+import polars as pl
+
+from sid.arrays import chunks
 from sid.export.records import Record
 
 # line separators to some readers, plain characters to JSON
 _SEPARATORS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+
+_ESCAPED = r'[\x00-\x1f"\\\x{85}\x{2028}\x{2029}]'  # what `dumps` doesn't write as it is
+_LINE_BYTES = 1 << 10  # about what an entry takes while lines are made
 
 
 class JsonLines:
@@ -33,6 +39,16 @@ class JsonLines:
             self._file.write(",\n" if self._count else "\n")
         self._file.write(entry if self._brackets else entry + "\n")
         self._count += 1
+
+    def extend(self, entries: pl.Series) -> None:
+        """Write entries (n,) that are JSON already."""
+        if not len(entries):
+            return
+        if self._brackets:
+            self._file.write((",\n" if self._count else "\n") + ",\n".join(entries))
+        else:
+            self._file.writelines(entry + "\n" for entry in entries)
+        self._count += len(entries)
 
     def close(self) -> int:
         """End the file; returns how many entries it holds."""
@@ -79,6 +95,28 @@ def write_list(path: Path, entries: Iterable[Any]) -> int:
 def write_object(path: Path, entries: Iterable[tuple[str, Any]]) -> int:
     """Write a JSON object with one key on each line; keys must differ. Returns how many."""
     return _write(path, "{}", (f"{dumps(key)}: {dumps(value)}" for key, value in entries))
+
+
+def write_columns(path: Path, count: int, entries: Callable[[slice], pl.Series]) -> int:
+    """Write a JSON object of `count` keys, some thousands at once.
+
+    Args:
+        entries: a slice of rows -> their entries, each a key and a value as JSON already ("1": [2]); keys must differ.
+
+    Returns:
+        `count`.
+    """
+    file = JsonLines(path, "{}")
+    for part in chunks(count, _LINE_BYTES):
+        file.extend(entries(part))
+    return file.close()
+
+
+def json_texts(texts: pl.Series) -> pl.Series:
+    """`dumps` of each of (n,) texts, none of them null."""
+    quoted = pl.select(pl.concat_str(pl.lit('"'), texts, pl.lit('"')).alias(texts.name))[texts.name]
+    odd = texts.str.contains(_ESCAPED).arg_true()
+    return quoted.scatter(odd, [dumps(text) for text in texts.gather(odd)]) if len(odd) else quoted
 
 
 def dumps(value: Any) -> str:

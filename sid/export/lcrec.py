@@ -10,7 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
+from sid.export.columns import texts_of
 from sid.export.histories import Behaviour
 from sid.export.index import write_index, write_items
 from sid.export.jsonfiles import write_object
@@ -24,19 +27,19 @@ _SHORTEST = 3
 
 def _write(folder: Path, source: Source) -> int:
     keys = numbers(folder, source)
-    write_index(folder / f"{source.dataset}.index.json", map(str, keys), source.sids)
-    titles = source.items["title"].fill_null("").to_list()
-    write_items(folder / f"{source.dataset}.item.json", map(str, keys), titles, source.items)
+    names = keys.cast(pl.String)
+    write_index(folder / f"{source.dataset}.index.json", names, source.sids)
+    write_items(folder / f"{source.dataset}.item.json", names, source.items["title"].fill_null(""), source.items)
     if source.behaviour is None:
         return 0
-    return write_object(folder / f"{source.dataset}.inter.json", _sequences(keys, source.behaviour))
+    return write_object(folder / f"{source.dataset}.inter.json", _sequences(keys.to_numpy(), source.behaviour))
 
 
-def _sequences(keys: list[int], behaviour: Behaviour) -> Iterator[tuple[str, list[int]]]:
+def _sequences(keys: NDArray[np.int64], behaviour: Behaviour) -> Iterator[tuple[str, list[int]]]:
     found = behaviour.sequences
-    for user_id, (start, stop) in zip(behaviour.user_ids.to_list(), pairwise(found.offsets.tolist()), strict=True):
+    for user_id, (start, stop) in zip(texts_of(behaviour.user_ids), pairwise(found.offsets.tolist()), strict=True):
         if stop - start >= _SHORTEST:
-            yield user_id, [keys[item] for item in found.items[start:stop].tolist()]
+            yield user_id, keys[found.items[start:stop]].tolist()
 
 
 def _warnings(source: Source) -> list[str]:

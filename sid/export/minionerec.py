@@ -6,14 +6,18 @@ Source of each fact: data.py, sft.py, rl.py, evaluate.py and convert_dataset.py 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
+from sid.arrays import chunks
+from sid.export.columns import texts_of
 from sid.export.histories import Histories
 from sid.export.index import write_index, write_items
 from sid.export.numbering import numbers
 from sid.export.readers import minionerec_warnings
 from sid.export.source import Format, Source
+from sid.ids import sid_texts
 from sid.interactions import SPLITS
 
 COLUMNS = (
@@ -35,13 +39,16 @@ _MISSING_TO_PANDAS = frozenset(
     )
 )
 
+_UNEVEN = r"[^\S ]|[\x1c-\x1f]|^ | $|  "  # whitespace other than single spaces within
+_LINE_BYTES = 1 << 10  # about what a line takes while it is made
+
 
 def _write(folder: Path, source: Source) -> int:
-    keys, titles = _names(folder, source)
-    write_index(folder / f"{source.dataset}.index.json", map(str, keys), source.sids)
-    write_items(folder / f"{source.dataset}.item.json", map(str, keys), titles, source.items)
+    keys, names, titles = _names(folder, source)
+    write_index(folder / f"{source.dataset}.index.json", names, source.sids)
+    write_items(folder / f"{source.dataset}.item.json", names, titles, source.items)
     name = _NAME.format(dataset=source.dataset)
-    _write_info(_folder(folder, "info") / f"{name}.txt", keys, titles, source)
+    _write_info(_folder(folder, "info") / f"{name}.txt", names, titles, source)
     rows = 0
     for split in source.behaviour.splits if source.behaviour else ():
         if len(split):
@@ -51,13 +58,18 @@ def _write(folder: Path, source: Source) -> int:
 
 
 def _write_rows(folder: Path, source: Source, split: Histories) -> None:
-    _write_split(folder / "rows.csv", *_names(folder, source), source, split)
+    keys, _, titles = _names(folder, source)
+    _write_split(folder / "rows.csv", keys, titles, source, split)
 
 
-def _names(folder: Path, source: Source) -> tuple[Sequence[int], list[str]]:
-    """Each item's number and title."""
+def _names(folder: Path, source: Source) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Each item's number, the number as text, and the title."""
     keys = numbers(folder, source)
-    return keys, [title or f"Item_{key}" for key, title in zip(keys, source.catalogue.titles, strict=True)]
+    names, given = keys.cast(pl.String), source.titles
+    titles = pl.select(
+        pl.when(given == "").then(pl.concat_str(pl.lit("Item_"), names)).otherwise(given).alias("title")
+    )["title"]
+    return keys, names, titles
 
 
 def _folder(folder: Path, name: str) -> Path:
@@ -65,15 +77,25 @@ def _folder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _write_info(path: Path, keys: Sequence[int], titles: Sequence[str], source: Source) -> None:
+def _write_info(path: Path, names: pl.Series, titles: pl.Series, source: Source) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for key, title, sid in zip(keys, titles, source.catalogue.texts, strict=True):
-            file.write(f"{sid}\t{' '.join(title.split())}\t{key}\n")
+        for part in chunks(len(names), _LINE_BYTES):
+            some = titles[part]
+            uneven = some.str.contains(_UNEVEN).arg_true()
+            some = (
+                some.scatter(uneven, [" ".join(title.split()) for title in some.gather(uneven)])
+                if len(uneven)
+                else some
+            )
+            columns = (sid_texts(source.sids.codes[part]), some, names[part])
+            lines = pl.select(pl.concat_str(columns, separator="\t").alias("line"))["line"]
+            file.writelines(line + "\n" for line in lines)
 
 
-def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source: Source, split: Histories) -> None:
+def _write_split(path: Path, keys: pl.Series, titles: pl.Series, source: Source, split: Histories) -> None:
     assert source.behaviour is not None
-    user_ids, texts = source.behaviour.user_ids.to_list(), source.catalogue.texts
+    user_ids, texts = texts_of(source.behaviour.user_ids), source.catalogue.texts
+    numbers, names = keys.to_numpy(), texts_of(titles)
     with path.open("w", encoding="utf-8", newline="") as file:
         # with every text quoted, a carriage return in a title ends no line
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
@@ -82,10 +104,10 @@ def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source:
             writer.writerow(
                 (
                     f"A{user_ids[user]}",
-                    repr([titles[earlier] for earlier in history]),
-                    titles[item],
-                    repr([keys[earlier] for earlier in history]),
-                    keys[item],
+                    repr([names[earlier] for earlier in history]),
+                    names[item],
+                    repr(numbers[history].tolist()),
+                    int(numbers[item]),
                     repr([texts[earlier] for earlier in history]),
                     texts[item],
                 )
@@ -94,7 +116,7 @@ def _write_split(path: Path, keys: Sequence[int], titles: Sequence[str], source:
 
 def _warnings(source: Source) -> list[str]:
     found = minionerec_warnings(len(source.sids.code_sizes), source.uneven, source.sharing)
-    missing = sum(title in _MISSING_TO_PANDAS for title in source.catalogue.titles if title)
+    missing = int(source.titles.filter(source.titles != "").is_in(list(_MISSING_TO_PANDAS)).sum())
     if missing:
         found.append(f"{missing:,} titles such as NA or null: MiniOneRec reads them by pandas, as missing")
     there = {split.name for split in source.behaviour.splits if len(split)} if source.behaviour else set()

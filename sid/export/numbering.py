@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sid.export.jsonfiles import write_object
+from sid.export.jsonfiles import json_texts, write_columns
 from sid.export.source import Source
 
 _CANONICAL = r"^(?:0|[1-9][0-9]{0,17})$"
@@ -21,17 +21,23 @@ def own_integers(item_ids: pl.Series) -> NDArray[np.int64] | None:
     return item_ids.cast(pl.Int64).to_numpy()
 
 
-def numbers(folder: Path, source: Source) -> list[int]:
-    """(N,): every item's integer; writes `id_map.json`, row number -> id, if the ids aren't integers."""
+def numbers(folder: Path, source: Source) -> pl.Series:
+    """(N,) int64: every item's integer; writes `id_map.json`, row number -> id, if the ids aren't integers."""
     own = own_integers(source.sids.item_ids)
-    if own is not None:
-        found: list[int] = own.tolist()
-        return found
-    write_id_map(folder, source)
-    return list(range(len(source.sids.item_ids)))
+    if own is None:
+        write_id_map(folder, source)
+        own = np.arange(len(source.items))
+    return pl.Series("number", own)
 
 
 def write_id_map(folder: Path, source: Source) -> None:
     """Write `id_map.json`: row number -> item id."""
-    pairs = ((str(row), item_id) for row, item_id in enumerate(source.catalogue.item_ids))
-    write_object(folder / "id_map.json", pairs)
+    item_ids = source.sids.item_ids
+
+    def entries(part: slice) -> pl.Series:
+        rows = pl.int_range(part.start, part.stop, eager=True).cast(pl.String)
+        return pl.select(pl.concat_str(json_texts(rows), pl.lit(": "), json_texts(item_ids[part])).alias("line"))[
+            "line"
+        ]
+
+    write_columns(folder / "id_map.json", len(item_ids), entries)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from sid.arrays import Codes, chunks
+from sid.export.columns import is_blank, texts_of, texts_of_codes
 from sid.export.histories import TRAIN, Behaviour, Histories
 from sid.export.prompts import TASKS, Prompts, Task
+from sid.ids import sid_texts
+
+_ITEM_BYTES = 1 << 10  # about what an item's texts take
 
 
 class Record(NamedTuple):
@@ -48,15 +56,40 @@ class Catalogue:
     """What records say of items; all of N entries, in item order.
 
     Attributes:
-        texts: Semantic IDs as text.
+        item_ids: text.
+        codes: (N, L) of their Semantic IDs.
         titles: '' where there is none.
         descriptions: as the metadata has them, null where there is none.
     """
 
-    item_ids: Sequence[str]
-    texts: Sequence[str]
-    titles: Sequence[str]
+    item_ids: pl.Series
+    codes: Codes
+    titles: pl.Series
     descriptions: pl.Series
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """The Semantic IDs as text."""
+        return texts_of_codes(self.codes)
+
+    @cached_property
+    def id_texts(self) -> Sequence[str]:
+        """`item_ids` to be read in any order."""
+        return texts_of(self.item_ids)
+
+    @cached_property
+    def title_texts(self) -> Sequence[str]:
+        """`titles` to be read in any order."""
+        return texts_of(self.titles)
+
+    def with_all(self, parts: Collection[str]) -> NDArray[np.int64]:
+        """The row numbers of the items that have all of some of sid, title and description."""
+        there = np.ones(len(self.codes), bool)
+        if "title" in parts:
+            there &= (self.titles != "").to_numpy()
+        if "description" in parts:
+            there &= ~is_blank(self.descriptions).to_numpy()
+        return np.flatnonzero(there)
 
 
 def records(
@@ -89,15 +122,20 @@ def _item_records(
     name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
 ) -> Iterator[Record]:
     wordings = prompts.choose(name, TRAIN, seed)
-    columns = (catalogue.item_ids, catalogue.texts, catalogue.titles, catalogue.descriptions)
-    for item_id, sid, title, description in zip(*columns, strict=True):
-        values = {"sid": sid, "title": title}
+    there = catalogue.with_all((task.shown, task.asked))
+    if lacking := len(catalogue.codes) - len(there):
+        left_out[name, TRAIN] += lacking
+    for part in chunks(len(there), _ITEM_BYTES):
+        rows = there[part]
+        item_ids, titles = (column.gather(rows).to_list() for column in (catalogue.item_ids, catalogue.titles))
+        values = [
+            {"sid": sid, "title": title} for sid, title in zip(sid_texts(catalogue.codes[rows]), titles, strict=True)
+        ]
         if task.shown == "description":
-            values["description"] = (description or "").strip()
-        if values[task.shown] and values[task.asked]:
-            yield _record(name, TRAIN, "", item_id, [], next(wordings), values)
-        else:
-            left_out[name, TRAIN] += 1
+            for one, description in zip(values, catalogue.descriptions.gather(rows), strict=True):
+                one["description"] = description.strip()
+        for item_id, one in zip(item_ids, values, strict=True):
+            yield _record(name, TRAIN, "", item_id, [], next(wordings), one)
 
 
 def _history_records(
@@ -110,9 +148,9 @@ def _history_records(
     seed: int,
     left_out: Counter[tuple[str, str]],
 ) -> Iterator[Record]:
-    item_ids, titles = catalogue.item_ids, catalogue.titles
+    item_ids, titles = catalogue.id_texts, catalogue.title_texts
     shown, asked = (catalogue.texts if kind == "sid" else titles for kind in (task.history_of, task.asked))
-    user_ids = users.to_list()
+    user_ids = texts_of(users)
     write = prompts.history_writer(task.history_of)
     wordings = prompts.choose(name, split.name, seed)
     for user, history, item in split.rows():

@@ -13,6 +13,7 @@ import polars as pl
 
 from sid.arrays import NO_TOKEN
 from sid.decoding.trie import Trie
+from sid.export.columns import is_blank
 from sid.export.histories import Behaviour, Histories
 from sid.export.records import Catalogue, Record
 from sid.ids import SemanticIds
@@ -35,15 +36,15 @@ class Source:
     known_sizes: tuple[int, ...] = ()
 
     @cached_property
+    def titles(self) -> pl.Series:
+        """(N,) text, '' where there is none. A title of nothing but whitespace is none."""
+        given = self.items["title"].fill_null("")
+        return given.set(is_blank(given), "")
+
+    @cached_property
     def catalogue(self) -> Catalogue:
-        """What records say of items. A title of nothing but whitespace is none."""
-        titles = self.items["title"].fill_null("").to_list()
-        return Catalogue(
-            self.sids.item_ids.to_list(),
-            self.sids.texts(),
-            [title if title.strip() else "" for title in titles],
-            self.items["description"],
-        )
+        """What records say of items."""
+        return Catalogue(self.sids.item_ids, self.sids.codes, self.titles, self.items["description"])
 
     @cached_property
     def trie(self) -> Trie:
@@ -53,9 +54,11 @@ class Source:
     @cached_property
     def shared_titles(self) -> dict[str, int]:
         """How many `titles` belong to items with different Semantic IDs, and how many `items` have such a title."""
-        frame = pl.DataFrame({"title": self.catalogue.titles, "sid": self.catalogue.texts})
-        by_title = frame.filter(pl.col("title") != "").group_by("title")
-        shared = by_title.agg(pl.len().alias("items"), pl.n_unique("sid")).filter(pl.col("sid") > 1)
+        there = (self.titles != "").arg_true().to_numpy()
+        codes = [pl.Series(f"code_{level}", column) for level, column in enumerate(self.sids.codes[there].T)]
+        by_title = pl.DataFrame([self.titles.gather(there), *codes]).group_by("title")
+        shared = by_title.agg(pl.len().alias("items"), pl.struct(pl.col("^code_.*$")).n_unique().alias("sids"))
+        shared = shared.filter(pl.col("sids") > 1)
         return {"titles": len(shared), "items": int(shared["items"].sum())}
 
     @property

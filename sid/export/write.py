@@ -95,7 +95,7 @@ def write_all(
     return {
         "dataset": wanted.dataset,
         "items": len(items),
-        "items_without_title": source.catalogue.titles.count(""),
+        "items_without_title": int((source.titles == "").sum()),
         "levels": len(sids.code_sizes),
         "vocabulary": sum(sids.code_sizes),
         "shared_titles": source.shared_titles,
@@ -150,7 +150,7 @@ def _write_records(
         Counts by task and split of those made and left out, and how many are of `delta`.
     """
     made, left_out, made_new = Counts(), Counts(), 0
-    new = set() if delta is None else set(delta.catalogue.item_ids)
+    new = set() if delta is None else set(delta.sids.item_ids)
     with ExitStack() as stack:
 
         def opened(into: Path, of: Source) -> list[RecordWriter]:

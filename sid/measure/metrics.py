@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors
+from sid.arrays import Codes, Vectors, ordered
 from sid.files import round6
 
 _TABLE = 1 << 20  # prefixes that a table may always have, however few rows there are
@@ -33,8 +33,11 @@ def prefix_ids(codes: Codes) -> list[NDArray[np.int64]]:
 def _dense(keys: NDArray[np.int64], bound: int) -> tuple[NDArray[np.int64], int]:
     """Keys (N,) in 0..bound-1 -> their ranks 0..distinct-1 (N,), and distinct; by a table where it isn't too large."""
     if bound > max(_TABLE, 4 * len(keys)):
-        values, ranks = np.unique(keys, return_inverse=True)
-        return ranks.astype(np.int64, copy=False), len(values)
+        values, order = ordered(keys)
+        steps = np.cumsum(values[1:] != values[:-1])
+        ranks = np.zeros(len(keys), np.int64)
+        ranks[order[1:]] = steps
+        return ranks, int(steps[-1]) + 1 if len(steps) else len(keys)
     seen = np.zeros(bound, bool)
     seen[keys] = True
     ranks = np.cumsum(seen, dtype=np.int32)  # there are fewer keys than 2^31
@@ -168,6 +171,13 @@ class Reconstruction:
         norms = np.sqrt(_products(x, x) * _products(y, y))
         self._cosine += float(np.divide(_products(x, y), norms, out=np.zeros(len(x)), where=norms > 0).sum())
         return error
+
+    def merge(self, other: Reconstruction) -> None:
+        """Add the sums of other rows."""
+        self._rows += other._rows
+        self._error += other._error
+        self._variance += other._variance
+        self._cosine += other._cosine
 
     def figures(self) -> dict[str, float]:
         """`mse`: squared error per coordinate; `r2`: 1 - error / variance around the mean (1 is perfect, 0 is no

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, chunks
+from sid.arrays import Codes, Rows, Vectors, chunks, parts, rows_of
 from sid.catalogue.duplicates import first_equal
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 
 NEIGHBOURS = 10
 ALL_QUERIES = 5000  # up to so many items, each of them is a query
@@ -23,6 +26,7 @@ SOME_QUERIES = 2000  # drawn from more
 _SEED = 0
 _SAMPLE = 8192  # points that give a first bound on each query's distances
 _POINTS, _QUERIES = 4096, 512  # scores of one block, 8 MiB
+_PART_BYTES = 256 << 20  # of a part of the points, beside the queries
 _PROPOSED = 1 << 22  # proposals that are held before they are settled
 
 RowNumbers = NDArray[np.int64]
@@ -51,19 +55,21 @@ def query_rows(count: int) -> RowNumbers:
     return np.sort(np.random.default_rng(_SEED).choice(count, SOME_QUERIES, replace=False))
 
 
-def search(vectors: Vectors) -> Neighbours:
+def search(vectors: Vectors | Rows, engine: Engine = LOCAL) -> Neighbours:
     """The NEIGHBOURS nearest rows of each of `query_rows`, by squared Euclidean distance, the query left out.
 
     Args:
         vectors: (N, D) float32, finite, N >= 1; may be a memory map, read in chunks. Fewer rows than NEIGHBOURS + 1
             give N - 1 neighbours each.
+        engine: runs the pass over the rows.
     """
-    count = len(vectors)
+    all_rows = rows_of(vectors)
+    count = len(all_rows)
     queries, kept = query_rows(count), min(NEIGHBOURS, count - 1)
-    points, members = np.unique(first_equal(vectors, np.arange(count)), return_inverse=True)
+    members, points = _distinct(first_equal(all_rows, np.arange(count)))
     order = np.argsort(members, kind="stable")
     ends = np.cumsum(np.bincount(members))
-    found, distances = _nearest(lambda part: vectors[points[part]], len(points), vectors[queries], kept + 1)
+    found, distances = _nearest(_Points(all_rows, points), len(points), all_rows.take(queries), kept + 1, engine=engine)
     rows = np.empty((len(queries), kept), np.int64)
     for place, query in enumerate(queries.tolist()):
         near = [order[ends[point - 1] if point else 0 : ends[point]][: kept + 1] for point in found[place].tolist()]
@@ -74,6 +80,24 @@ def search(vectors: Vectors) -> Neighbours:
     return Neighbours(queries, rows)
 
 
+def _distinct(first: RowNumbers) -> tuple[RowNumbers, RowNumbers]:
+    """Of `first_equal` of all rows (N,), the dense number of each row's value, and the first row of each value."""
+    own = first == np.arange(len(first))
+    return (np.cumsum(own) - 1)[first], np.flatnonzero(own)
+
+
+@dataclass(frozen=True)
+class _Points:
+    """(n,) point numbers -> those of some rows."""
+
+    rows: Rows
+    points: RowNumbers
+
+    def __call__(self, numbers: RowNumbers) -> Vectors:
+        """(n, D)."""
+        return self.rows.take(self.points[numbers])
+
+
 def purity(near: Neighbours, ids: RowNumbers) -> float:
     """The share of the neighbours whose prefix is the query's, from dense ids (N,) of `metrics.prefix_ids`; 0..1."""
     if near.rows.size == 0:
@@ -81,7 +105,9 @@ def purity(near: Neighbours, ids: RowNumbers) -> float:
     return float((ids[near.rows] == ids[near.queries][:, None]).mean())
 
 
-def recall(near: Neighbours, codes: Codes, ids: RowNumbers, decode: Callable[[Codes], Vectors]) -> float:
+def recall(
+    near: Neighbours, codes: Codes, ids: RowNumbers, decode: Callable[[Codes], Vectors], engine: Engine = LOCAL
+) -> float:
     """The share of the neighbours that are found again among as many nearest items by decoded codes; 0..1.
 
     Args:
@@ -89,6 +115,7 @@ def recall(near: Neighbours, codes: Codes, ids: RowNumbers, decode: Callable[[Co
         codes: (N, L) what `decode` takes.
         ids: (N,) dense ids of the codes, the last of `metrics.prefix_ids`.
         decode: (n, L) codes -> (n, D) vectors.
+        engine: runs the pass over the codes.
 
     Items of the same codes can't be ranked: where only some of them have room in the list, each counts with its
     chance of being among them. Different codes at one distance rank in their lexicographic order.
@@ -100,9 +127,8 @@ def recall(near: Neighbours, codes: Codes, ids: RowNumbers, decode: Callable[[Co
     sample = np.empty(len(sizes), np.int64)  # of each code tuple, an item that has it
     sample[ids[::-1]] = np.arange(len(ids))[::-1]
     own = ids[near.queries]
-    found, _ = _nearest(
-        lambda part: decode(codes[sample[part]]), len(sizes), decode(codes[near.queries]), kept + 1, first=own
-    )
+    read = _Decoded(decode, codes[sample])
+    found, _ = _nearest(read, len(sizes), decode(codes[near.queries]), kept + 1, own, engine)
     held = sizes[found] - (found == own[:, None])  # (Q, kept + 1)
     room = kept - (np.cumsum(held, axis=1) - held)
     chance = np.clip(room / np.maximum(held, 1), 0, 1)
@@ -110,8 +136,25 @@ def recall(near: Neighbours, codes: Codes, ids: RowNumbers, decode: Callable[[Co
     return float(hits.sum() / near.rows.size)
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """(n,) point numbers -> what their codes (U, L) decode to."""
+
+    decode: Callable[[Codes], Vectors]
+    codes: Codes
+
+    def __call__(self, numbers: RowNumbers) -> Vectors:
+        """(n, D)."""
+        return self.decode(self.codes[numbers])
+
+
 def _nearest(
-    read: Read, count: int, queries: Vectors, kept: int, first: RowNumbers | None = None
+    read: Read,
+    count: int,
+    queries: Vectors,
+    kept: int,
+    first: RowNumbers | None = None,
+    engine: Engine = LOCAL,
 ) -> tuple[RowNumbers, Doubles]:
     """The `kept` nearest of `count` points to each query, ties to the lower point.
 
@@ -119,20 +162,44 @@ def _nearest(
         read: (n,) point numbers -> (n, D) points.
         queries: (Q, D).
         first: (Q,) a point that is first whatever rounding makes of its distance: the query's own.
+        engine: runs the pass over the points.
 
     Returns:
         (Q, kept) points and their squared distances; with fewer points, fewer columns.
     """
     kept = min(kept, count)
     scores = _Scores(read(np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))), queries, kept)
+    work = _Search(read, queries, kept, scores, first)
     best = _Best(queries, kept, read, scores, first)
-    for start in tqdm(range(0, count, _POINTS), "neighbours", unit="chunk", disable=None):
-        part = np.arange(start, min(start + _POINTS, count))
-        columns, half = scores.columns(read(part))
-        for block in range(0, len(queries), _QUERIES):
-            query, point, value = scores.proposals(slice(block, block + _QUERIES), columns, half)
-            best.add(query, part[point], value)
+    slices = parts(count)
+    found = engine.map(work, slices, _PART_BYTES + 8 * queries.nbytes)
+    for one in tqdm(found, "neighbours", len(slices), unit="part", disable=None):
+        best.merge(*one)
     return best.result()
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Slices of points -> the nearest of them to some queries: queries, points and squared distances, (m,) each.
+
+    What one part teaches `scores` about the distances makes the next parts faster, and changes no result.
+    """
+
+    read: Read
+    queries: Vectors
+    kept: int
+    scores: _Scores
+    first: RowNumbers | None
+
+    def __call__(self, points: slice) -> tuple[RowNumbers, RowNumbers, Doubles]:
+        best = _Best(self.queries, self.kept, self.read, self.scores, self.first)
+        for start in range(points.start, points.stop, _POINTS):
+            part = np.arange(start, min(start + _POINTS, points.stop))
+            columns, half = self.scores.columns(self.read(part))
+            for block in range(0, len(self.queries), _QUERIES):
+                query, point, value = self.scores.proposals(slice(block, block + _QUERIES), columns, half)
+                best.add(query, part[point], value)
+        return best.found()
 
 
 class _Scores:
@@ -146,8 +213,7 @@ class _Scores:
         self._origin = np.median(sample, axis=0).astype(np.float32)
         spread = float(np.sqrt(np.mean((sample.astype(np.float64) - self._origin) ** 2)))
         self._unit = np.float32(1 / spread) if spread > 1e-30 else np.float32(1)
-        self._values = np.empty(_QUERIES * _POINTS, np.float32)  # written again for every block
-        self._below = np.empty(_QUERIES * _POINTS, bool)
+        self._make_room()
         with np.errstate(over="ignore", invalid="ignore"):
             self._queries = (queries - self._origin) * self._unit
             self._norms = np.sqrt((self._queries.astype(np.float64) ** 2).sum(axis=1))
@@ -160,6 +226,20 @@ class _Scores:
                 with np.errstate(over="ignore", invalid="ignore"):
                     values = self._queries[part] @ columns - half
                 self.raise_floor(part, -np.partition(-values, kept - 1, axis=1)[:, kept - 1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is only written to."""
+        return {name: value for name, value in vars(self).items() if name not in ("_values", "_below")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """With floors of its own, that rise."""
+        vars(self).update(state)
+        self.floor, self.slack = self.floor.copy(), self.slack.copy()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self._values = np.empty(_QUERIES * _POINTS, np.float32)  # written again for every block
+        self._below = np.empty(_QUERIES * _POINTS, bool)
 
     def columns(self, points: Vectors) -> tuple[Vectors, Vectors]:
         """(n, D) points moved into the unit, as (D, n), which multiplies fastest; half their squared norms (n,)."""
@@ -217,6 +297,11 @@ class _Best:
         if self._held > _PROPOSED:
             self._settle()
 
+    def found(self) -> tuple[RowNumbers, RowNumbers, Doubles]:
+        """Queries, points and squared distances, (m,) each: up to `kept` for each query, nearest first."""
+        self._settle()
+        return self._query, self._point, self._distance
+
     def result(self) -> tuple[RowNumbers, Doubles]:
         """(Q, kept) points, nearest first, and their squared distances."""
         self._settle()
@@ -236,6 +321,10 @@ class _Best:
             distance[part] = (apart * apart).sum(axis=1)
         if self._first is not None:
             distance[point == self._first[query]] = -1
+        self.merge(query, point, distance)
+
+    def merge(self, query: RowNumbers, point: RowNumbers, distance: Doubles) -> None:
+        """Keep the nearest of each query among those so far and others, (m,) each."""
         query = np.concatenate([self._query, query])
         point = np.concatenate([self._point, point])
         distance = np.concatenate([self._distance, distance])

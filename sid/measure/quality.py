@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from sid.arrays import Codes, Vectors, chunks
+from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, chunks, parts, rows_of
 from sid.catalogue.duplicates import first_equal
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.files import round6
 from sid.measure import metrics, neighbours
 from sid.measure.neighbours import Neighbours
@@ -18,30 +22,73 @@ Decode = Callable[[Codes], Vectors]
 """(n, L) codes -> (n, D) float32 vectors in the input space: a quantizer's `decode`."""
 
 
-def reconstruction(decode: Decode, vectors: Vectors, before: Codes, after: Codes) -> dict[str, float | None]:
+def reconstruction(
+    decode: Decode, vectors: Vectors | Rows, before: Codes, after: Codes, engine: Engine = LOCAL
+) -> dict[str, float | None]:
     """What raw codes keep of the vectors, and the error that other codes add, in one pass over the rows.
 
     Args:
         vectors: (N, D) float32, N >= 1; may be a memory map, read in chunks.
         before: (N, L) the raw codes; each row is decoded once.
         after: (N, L) the codes of the same levels after dedupe; only rows that differ are decoded.
+        engine: runs the passes over the rows.
 
     Returns:
         Of the raw codes `mse`, `r2` and `cosine` (see `metrics.Reconstruction`); `mse_added`: the mse after dedupe
         less the mse before; `mse_added_share`: that by the mse before, None where that was 0 and some was added.
     """
-    sums = metrics.Reconstruction(vectors.mean(axis=0, dtype=np.float64))
-    change = 0.0
-    for part in chunks(len(vectors), sums.ROW_COPIES * 4 * vectors.shape[1]):
-        rows = vectors[part]
-        error = sums.add(rows, decode(before[part]))
-        moved = (before[part] != after[part]).any(axis=1)
-        if moved.any():
-            now = metrics.squared_error(rows[moved], decode(after[part][moved]))
-            change += float(now.sum() - error[moved].sum())
-    added = change / vectors.size
+    rows = rows_of(vectors)
+    slices = parts(len(rows))
+    mean = sum(engine.map(_Sum(rows), slices, CHUNK_BYTES), np.zeros(rows.dim)) / len(rows)
+    sums, change = metrics.Reconstruction(mean), 0.0
+    found = engine.map(_Errors(decode, rows, before, after, mean), slices, 2 * CHUNK_BYTES)
+    for some, one in tqdm(found, "decode", len(slices), unit="part", disable=None):
+        sums.merge(some)
+        change += one
+    added = change / (len(rows) * rows.dim)
     share = round6(added / sums.mse) if sums.mse > 0 else (None if added > 0 else 0.0)
     return {**sums.figures(), "mse_added": round6(added), "mse_added_share": share}
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """Slices of rows -> (D,) float64 sums."""
+
+    rows: Rows
+
+    def __call__(self, part: slice) -> NDArray[np.float64]:
+        total = np.zeros(self.rows.dim)
+        for some in _within(part, 4 * self.rows.dim):
+            total += self.rows.part(some.start, some.stop).sum(axis=0, dtype=np.float64)
+        return total
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Slices of rows -> the sums of `Reconstruction` by the codes before, and what the codes after add to the error."""
+
+    decode: Decode
+    rows: Rows
+    before: Codes
+    after: Codes
+    mean: NDArray[np.float64]
+
+    def __call__(self, part: slice) -> tuple[metrics.Reconstruction, float]:
+        sums, change = metrics.Reconstruction(self.mean), 0.0
+        for some in _within(part, sums.ROW_COPIES * 4 * self.rows.dim):
+            rows, before, after = self.rows.part(some.start, some.stop), self.before[some], self.after[some]
+            error = sums.add(rows, self.decode(before))
+            moved = (before != after).any(axis=1)
+            if moved.any():
+                now = metrics.squared_error(rows[moved], self.decode(after[moved]))
+                change += float(now.sum() - error[moved].sum())
+        return sums, change
+
+
+def _within(part: slice, row_bytes: int) -> Iterator[slice]:
+    """Chunks of a part."""
+    for some in chunks(part.stop - part.start, row_bytes):
+        yield slice(part.start + some.start, part.start + some.stop)
 
 
 def collisions(
@@ -68,10 +115,10 @@ def collisions(
     return {**figures, "groups_of_equal_vectors": equal, "groups_by_quantizer": len(mixed)}
 
 
-def recall(decode: Decode, near: Neighbours, codes: Codes) -> float:
+def recall(decode: Decode, near: Neighbours, codes: Codes, engine: Engine = LOCAL) -> float:
     """`recall_at_10`: the share of the nearest items that are also nearest by what the codes (N, L) decode to."""
     ids = metrics.prefix_ids(codes)[-1]
-    return round6(neighbours.recall(near, codes, ids, decode))
+    return round6(neighbours.recall(near, codes, ids, decode, engine))
 
 
 def recall_random(near: Neighbours, count: int) -> float:

@@ -17,7 +17,7 @@ from sid.arrays import Codes, Vectors, check_codes, chunks
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
-from sid.quantizers.residual import Coder, check_codebooks, check_dim, sum_codewords
+from sid.quantizers.residual import Coder, KeepsCoder, check_codebooks, check_dim, sum_codewords
 
 KIND = "autoencoder"
 
@@ -131,7 +131,7 @@ def _integers(matrix: Tensor, grid: float) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class AutoencoderQuantizer:
+class AutoencoderQuantizer(KeepsCoder):
     """Encoder, residual quantization of its output by nearest codeword, decoder.
 
     Attributes:
@@ -175,7 +175,7 @@ class AutoencoderQuantizer:
     def latents(self, vectors: Vectors) -> Vectors:
         """(N, D) -> (N, e_dim) float32: the encoder's output; a row's never depends on the other rows."""
         check_dim(vectors, self.dim)
-        coder = self._coder()
+        coder = self.coder
         out = np.empty((len(vectors), self.encoder.out_dim), np.float32)
         for part in chunks(len(vectors), coder.row_bytes, coder.budget_bytes):
             out[part] = coder.latents(vectors[part]).cpu().numpy()
@@ -184,12 +184,12 @@ class AutoencoderQuantizer:
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, the nearest code level by level; a row's codes never depend on the other rows."""
         check_dim(vectors, self.dim)
-        return self._coder().encode(vectors)
+        return self.coder.encode(vectors)
 
     def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
         """Squared distances of what the prefix leaves to each code of the next level; see `Quantizer.costs`."""
         check_dim(vectors, self.dim)
-        return self._coder().costs(vectors, prefix)
+        return self.coder.costs(vectors, prefix)
 
     def decode(self, codes: Codes) -> Vectors:
         """(N, L) -> (N, D) float32, in the input space."""
@@ -228,7 +228,8 @@ class AutoencoderQuantizer:
             model_file.value(state, "info", dict),
         )
 
-    def _coder(self) -> Coder:
+    def make_coder(self) -> Coder:
+        """As in `KeepsCoder`."""
         exact = ExactMlp(self.encoder, self.device)
         books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors, chunks
+from sid.arrays import Codes, Rows, Vectors, chunks, rows_of
 from sid.errors import InputError
 
 
@@ -108,26 +108,28 @@ class Scaling:
         return cls(np.zeros(dim, np.float32), 1.0)
 
     @classmethod
-    def of(cls, vectors: Vectors) -> Scaling:
+    def of(cls, vectors: Vectors | Rows) -> Scaling:
         """Measure (N, D) float32 vectors, N >= 1, a chunk at a time, in float64.
 
         Raises:
             InputError: a row holds NaN or infinity.
         """
-        total = np.zeros(vectors.shape[1])
-        row_bytes = 24 * vectors.shape[1]
-        for part in chunks(len(vectors), row_bytes):
-            finite = np.isfinite(vectors[part]).all(axis=1)
+        given = rows_of(vectors)
+        total = np.zeros(given.dim)
+        parts = list(chunks(len(given), 24 * given.dim))
+        for part in parts:
+            rows = given.part(part.start, part.stop)
+            finite = np.isfinite(rows).all(axis=1)
             if not finite.all():
                 row = part.start + int(finite.argmin())
                 raise InputError(f"vectors: row {row} holds NaN or infinity, every value must be finite")
-            total += vectors[part].sum(axis=0, dtype=np.float64)
-        mean = np.asarray(total / len(vectors), np.float32)
+            total += rows.sum(axis=0, dtype=np.float64)
+        mean = np.asarray(total / len(given), np.float32)
         square = 0.0
-        for part in chunks(len(vectors), row_bytes):
-            centred = vectors[part].astype(np.float64) - mean
+        for part in parts:
+            centred = given.part(part.start, part.stop).astype(np.float64) - mean
             square += float(np.einsum("nd,nd->", centred, centred))
-        scale = float(np.float32(np.sqrt(square / vectors.size)))
+        scale = float(np.float32(np.sqrt(square / (len(given) * given.dim))))
         return cls(mean, scale if scale > 0 else 1.0)
 
     def apply(self, vectors: Vectors) -> Vectors:

@@ -5,16 +5,16 @@ A config for each clustering engine, and the one fit over the levels. Importing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
 
-from sid.arrays import ArrayRows, Rows, Vectors
+from sid.arrays import Rows, Vectors, rows_of
 from sid.errors import InputError
 from sid.files import round6
 from sid.params import MethodConfig, Quant, Slack
@@ -48,14 +48,6 @@ class KMeansConfig(LevelsConfig):
     max_iters: Annotated[int, Field(ge=1, le=10_000)]
     tol: Annotated[float, Field(ge=0, lt=1)]
     restarts: Annotated[int, Field(ge=1, le=100)]
-    train_sample: Annotated[int, Field(ge=2)] | None
-
-    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
-        """train_sample must hold a row for each code."""
-        largest = max(quant.num_emb_list)
-        if self.train_sample is None or self.train_sample >= largest:
-            return []
-        return [f"{section}.train_sample is {self.train_sample} but quant.num_emb_list has {largest} codes a level"]
 
 
 class BalancedConfig(LevelsConfig):
@@ -95,18 +87,16 @@ class Engine(Protocol):
         ...
 
 
-def fit_kmeans(vectors: Vectors, quant: Quant, config: KMeansConfig, warm_start: Quantizer | None = None) -> Fit:
-    """k-means on each level; see `fit_levels`. Figures: `train_rows` that the levels were fitted on."""
+def fit_kmeans(vectors: Vectors | Rows, quant: Quant, config: KMeansConfig, warm_start: Quantizer | None = None) -> Fit:
+    """k-means on each level; see `fit_levels`."""
     from sid.clustering.kmeans import kmeans
 
-    options = config.model_dump(exclude={"train_sample"})
-    rows = len(vectors) if config.train_sample is None else min(config.train_sample, len(vectors))
-    return fit_levels(
-        vectors, quant, config, partial(kmeans, **options), rows, {"train_rows": rows}, warm_start=warm_start
-    )
+    return fit_levels(vectors, quant, config, partial(kmeans, **config.model_dump()), warm_start=warm_start)
 
 
-def fit_balanced(vectors: Vectors, quant: Quant, config: BalancedConfig, warm_start: Quantizer | None = None) -> Fit:
+def fit_balanced(
+    vectors: Vectors | Rows, quant: Quant, config: BalancedConfig, warm_start: Quantizer | None = None
+) -> Fit:
     """k-means with bounded cluster sizes on each level; see `fit_levels`."""
     if config.solver == "k_means_constrained":
         if warm_start is not None:
@@ -120,11 +110,12 @@ def fit_balanced(vectors: Vectors, quant: Quant, config: BalancedConfig, warm_st
     return fit_levels(vectors, quant, config, partial(balanced_kmeans, **options), warm_start=warm_start)
 
 
-def _fit_as_minionerec(vectors: Vectors, quant: Quant, config: BalancedConfig) -> Fit:
+def _fit_as_minionerec(vectors: Vectors | Rows, quant: Quant, config: BalancedConfig) -> Fit:
     """MiniOneRec's codebooks to the bit: on the rows as they are, at its seeds of the levels, quant.seed + level."""
     from sid.clustering.k_means_constrained import check_spread, k_means_constrained
 
-    check_spread(Scaling.of(vectors).scale * vectors.shape[1] ** 0.5)
+    dim = rows_of(vectors).dim
+    check_spread(Scaling.of(vectors).scale * dim**0.5)
     seeds = count(quant.seed)
     options = config.model_dump(exclude={"solver"})
 
@@ -139,22 +130,20 @@ def _fit_as_minionerec(vectors: Vectors, quant: Quant, config: BalancedConfig) -
     ) -> Clustering:
         return k_means_constrained(points, k, seed=next(seeds), on_iteration=on_iteration, **options)
 
-    return fit_levels(vectors, quant, config, engine, scaling=Scaling.identity(vectors.shape[1]))
+    return fit_levels(vectors, quant, config, engine, scaling=Scaling.identity(dim))
 
 
 def fit_levels(
-    vectors: Vectors,
+    vectors: Vectors | Rows,
     quant: Quant,
     config: MethodConfig,
     engine: Engine,
-    train_rows: int | None = None,
-    figures: Mapping[str, Any] | None = None,
     scaling: Scaling | None = None,
     warm_start: Quantizer | None = None,
 ) -> Fit:
     """Fit one codebook a level on what the levels before it leave of the rows.
 
-    Rows that fit (2 GiB on a CPU, half of a GPU's free memory) are held once; of more, a chunk at a time is read and
+    Rows that fit (1 GiB on a CPU, half of a GPU's free memory) are held once; of more, a chunk at a time is read and
     its residual made anew from its codes, to the same bits.
 
     Args:
@@ -162,27 +151,21 @@ def fit_levels(
         quant: num_emb_list, seed and device ('cpu' or 'cuda') are used.
         config: the method's section, kept in the model.
         engine: clusters the rows of a level.
-        train_rows: fit all levels on so many rows, drawn once; None is all.
-        figures: what the report says beside `iterations` (of all levels together) and the last `mse`.
         scaling: what is done to rows before the first level; None centres and scales them.
         warm_start: a ResidualQuantizer of these sizes, whose codebooks each level starts from.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
-        input space after the levels so far, of the rows that were fitted on.
+        input space after the levels so far; figures: `iterations` of all levels together and the last `mse`.
     """
     # torch takes a second to import, and checking params.yaml needs the configs alone
-    import torch
     from tqdm import tqdm
 
-    from sid.clustering.points import Points, draw_rows, sub_seed
+    from sid.clustering.points import Points, sub_seed
     from sid.quantizers.residual import ResidualQuantizer, Residuals, cascade
 
     scaling = scaling or Scaling.of(vectors)
-    rows: Rows = ArrayRows(vectors)
-    if train_rows is not None and train_rows < len(vectors):
-        generator = torch.Generator().manual_seed(sub_seed(quant.seed, len(quant.num_emb_list)))
-        rows = ArrayRows(rows.take(draw_rows(len(vectors), train_rows, generator).numpy()))
+    rows = rows_of(vectors)
     per_coordinate = scaling.scale**2 / (len(rows) * rows.dim)
     starts = [None] * len(quant.num_emb_list) if warm_start is None else _starts(warm_start, scaling, quant.device)
     books: list[Vectors] = []
@@ -204,9 +187,9 @@ def fit_levels(
         return found.labels, found.centroids
 
     cascade(Points.held(Residuals(rows, scaling), quant.device), len(quant.num_emb_list), choose, _less)
-    found_figures = {**(figures or {}), "iterations": len(curve), "mse": round6(curve[-1]["mse"])}
-    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": found_figures}
-    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, found_figures)
+    figures = {"iterations": len(curve), "mse": round6(curve[-1]["mse"])}
+    info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": figures}
+    return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, figures)
 
 
 def _starts(warm_start: Quantizer, scaling: Scaling, device: str) -> list[Tensor]:

@@ -7,12 +7,13 @@ params.yaml is checked without it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from sid.arrays import Vectors
+from sid.arrays import Vectors, sampled
 from sid.errors import InputError
 from sid.params import MethodConfig, Params, Quant
 from sid.params import load as load_params
@@ -20,7 +21,13 @@ from sid.quantizers import rqkmeans, rqkmeans_constrained, rqkmeans_plus, rqvae
 from sid.quantizers.base import Fit, Quantizer
 from sid.quantizers.loading import load, resolve_device
 
-__all__ = ["CONFIGS", "METHODS", "Method", "check_sizes", "fit", "load", "resolve_device"]
+__all__ = ["CONFIGS", "METHODS", "Method", "check_sizes", "fit", "load", "resolve_device", "train_rows"]
+
+ROWS_A_CODE = 256
+"""Of the largest level: what `quant.train_sample: auto` trains on, and no fewer than LEAST_ROWS."""
+
+LEAST_ROWS = 200_000
+"""Smaller catalogues are trained on whole by `quant.train_sample: auto`."""
 
 
 class Method(NamedTuple):
@@ -28,9 +35,9 @@ class Method(NamedTuple):
 
     Attributes:
         config: its section in params.yaml.
-        fit: (vectors (N, D) float32 and finite, the shared keys with `device` 'cpu' or 'cuda', the method's section,
-            a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a quantizer of this
-            method and these sizes to start from) -> Fit.
+        fit: (vectors (N, D) float32 and finite, an array or `Rows`, the shared keys with `device` 'cpu' or 'cuda', the
+            method's section, a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a
+            quantizer of this method and these sizes to start from) -> Fit.
     """
 
     config: type[MethodConfig]
@@ -53,7 +60,7 @@ def fit(
     checkpoints: Path | None = None,
     warm_start: Quantizer | None = None,
 ) -> Fit:
-    """Fit the method that `quant.method` names.
+    """Fit the method that `quant.method` names, on the rows that `quant.train_sample` asks for.
 
     Args:
         vectors: (N, D) float32, finite; may be a memory map.
@@ -61,6 +68,9 @@ def fit(
         checkpoints: a folder for the states of unfinished trainings, from which the same call goes on; None
             keeps none. Methods that take seconds ignore it.
         warm_start: a quantizer of the same method and sizes to start from.
+
+    Returns:
+        What the method returns, and among its figures `train_rows` that it was fitted on.
 
     Raises:
         InputError: vectors that aren't a float32 matrix, a codebook larger than N, settings that contradict each
@@ -74,14 +84,30 @@ def fit(
     config = settings.methods[quant.method]
     if problems := config.conflicts(quant):
         raise InputError(problems)
-    if warm_start is None:
-        return METHODS[quant.method].fit(vectors, quant, config, checkpoints)
+    rows = sampled(vectors, train_rows(len(vectors), quant), quant.seed)
+    start = {}
+    if warm_start is not None:
+        start = {"warm_start": _checked(warm_start, quant)}
+    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, **start)
+    return replace(found, figures={"train_rows": len(rows), **found.figures})
+
+
+def _checked(warm_start: Quantizer, quant: Quant) -> Quantizer:
+    """The warm start, or InputError where it isn't of this method and these sizes."""
     if (warm_start.method, warm_start.code_sizes) != (quant.method, quant.num_emb_list):
         raise InputError(
             f"the warm start is {warm_start.method} with {list(warm_start.code_sizes)} codes: must be {quant.method} "
             f"with {list(quant.num_emb_list)}, or write release.warm_start: false"
         )
-    return METHODS[quant.method].fit(vectors, quant, config, checkpoints, warm_start=warm_start)
+    return warm_start
+
+
+def train_rows(items: int, quant: Quant) -> int:
+    """How many of the items are trained on."""
+    wanted = quant.train_sample
+    if wanted == "auto":
+        wanted = max(LEAST_ROWS, ROWS_A_CODE * max(quant.num_emb_list))
+    return items if wanted is None else min(items, wanted)
 
 
 def check_sizes(rows: int, quant: Quant) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
-from sid.clustering.distances import all_distances, nearest
+from sid.clustering.distances import DistanceTable, Product, nearest
+from sid.clustering.passes import in_order, one_thread
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
 
 KIND = "residual"
+_AT_WORK = 8  # chunks that threads may have read and not yet coded, together within a budget
 
 Left = TypeVar("Left")
 
@@ -173,9 +176,29 @@ class Coder:
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, the nearest codes."""
         codes = np.empty((len(vectors), len(self.codebooks)), np.int32)
-        for part in chunks(len(vectors), self.row_bytes, self.budget_bytes):
-            codes[part] = quantize(self.latents(vectors[part]), self.codebooks).cpu().numpy()
+
+        def coded(part: slice) -> Tensor:
+            return quantize(self.latents(vectors[part]), self.codebooks)
+
+        device = self.codebooks[0].device
+        budget = self.budget_bytes // _AT_WORK if device.type == "cpu" else self.budget_bytes
+        with one_thread(device):
+            for part, found in in_order(chunks(len(vectors), self.row_bytes, budget), coded, device):
+                codes[part] = found.cpu().numpy()
         return codes
+
+    def scores(self, vectors: Vectors, prefix: Codes) -> Tensor:
+        """(n, K) float32: minus half of `costs`, but for something of each row's own; five times as fast.
+
+        Args:
+            vectors: (n, D), few enough that their latents and scores may be in memory at once.
+            prefix: (n, l) codes of the first l levels.
+        """
+        level = prefix.shape[1]
+        device = self.codebooks[level].device
+        left = remainder(self.latents(vectors), self.codebooks, torch.from_numpy(prefix).to(device))
+        found = self._products[level](left, torch.empty(len(left), len(self.codebooks[level]), device=device))
+        return found.sub_(found.amax(1, keepdim=True))
 
     def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
         """`Quantizer.costs`."""
@@ -192,12 +215,40 @@ class Coder:
             left = remainder(
                 self.latents(vectors[part]), self.codebooks, torch.from_numpy(prefix[part]).to(book.device)
             )
-            found[part] = all_distances(left, book).cpu().numpy()
+            if book.device.type == "cpu":
+                self._tables[level].distances(left, out=torch.from_numpy(found[part]))
+            else:
+                found[part] = self._tables[level].distances(left).cpu().numpy()
         return found
+
+    @cached_property
+    def _products(self) -> list[Product]:
+        return [Product(book) for book in self.codebooks]
+
+    @cached_property
+    def _tables(self) -> list[DistanceTable]:
+        return [DistanceTable.of(book) for book in self.codebooks]
+
+
+class KeepsCoder:
+    """A quantizer that makes its `Coder` once; what is pickled is without it."""
+
+    def make_coder(self) -> Coder:
+        """The coder of its codebooks."""
+        raise NotImplementedError
+
+    @cached_property
+    def coder(self) -> Coder:
+        """The coder, made when it is first needed."""
+        return self.make_coder()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state without the coder."""
+        return {name: value for name, value in self.__dict__.items() if name != "coder"}
 
 
 @dataclass(frozen=True)
-class ResidualQuantizer:
+class ResidualQuantizer(KeepsCoder):
     """Residual quantization by nearest codeword, level after level. RQ-KMeans and its constrained form end here.
 
     Attributes:
@@ -236,12 +287,12 @@ class ResidualQuantizer:
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, the nearest code level by level; a row's codes never depend on the other rows."""
         check_dim(vectors, self.dim)
-        return self._coder().encode(vectors)
+        return self.coder.encode(vectors)
 
     def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
         """Squared distances of what the prefix leaves to each code of the next level; see `Quantizer.costs`."""
         check_dim(vectors, self.dim)
-        return self._coder().costs(vectors, prefix)
+        return self.coder.costs(vectors, prefix)
 
     def decode(self, codes: Codes) -> Vectors:
         """(N, L) -> (N, D) float32, in the input space."""
@@ -270,7 +321,8 @@ class ResidualQuantizer:
             model_file.value(state, "info", dict),
         )
 
-    def _coder(self) -> Coder:
+    def make_coder(self) -> Coder:
+        """As in `KeepsCoder`."""
         books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
         return Coder(
             lambda rows: torch.from_numpy(self.scaling.apply(rows)).to(self.device), books, 12 * self.dim, CHUNK_BYTES

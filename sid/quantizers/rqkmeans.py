@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sid.arrays import Vectors
+from sid.arrays import Rows, Vectors
 from sid.params import Quant
 from sid.quantizers import levels
 from sid.quantizers.base import Fit, Quantizer
@@ -13,7 +13,7 @@ RQKMeansConfig = levels.KMeansConfig
 
 
 def fit(
-    vectors: Vectors,
+    vectors: Vectors | Rows,
     quant: Quant,
     config: RQKMeansConfig,
     _checkpoints: Path | None = None,
@@ -25,12 +25,12 @@ def fit(
     Args:
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.
         quant: num_emb_list, seed and device are used; e_dim is not, codebooks have the input's D.
-        config: what `kmeans` takes, and `train_sample`: rows, drawn once, that all levels are fitted on.
+        config: what `kmeans` takes.
         warm_start: a quantizer of this method and these sizes, from whose codebooks each level starts.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration (level, iteration, mse in the input
-        space after the levels so far); figures: `train_rows` that the levels were fitted on, `iterations`, `mse`.
+        space after the levels so far); figures: `iterations`, `mse`.
 
     Source: residual quantization after Chen, Guan and Wang, Approximate Nearest Neighbor Search by Residual
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sid.arrays import Vectors
+from sid.arrays import Rows, Vectors
 from sid.params import Quant
 from sid.quantizers import levels
 from sid.quantizers.base import Fit, Quantizer
@@ -13,7 +13,7 @@ RQKMeansConstrainedConfig = levels.BalancedConfig
 
 
 def fit(
-    vectors: Vectors,
+    vectors: Vectors | Rows,
     quant: Quant,
     config: RQKMeansConstrainedConfig,
     _checkpoints: Path | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sid.arrays import Vectors
+from sid.arrays import Rows, Vectors, rows_of
 from sid.errors import InputError
 from sid.params import PathText, Quant, given
 from sid.quantizers import levels
@@ -51,7 +51,7 @@ class RQKMeansPlusConfig(TrainingConfig):
 
 
 def fit(
-    vectors: Vectors,
+    vectors: Vectors | Rows,
     quant: Quant,
     config: RQKMeansPlusConfig,
     checkpoints: Path | None = None,
@@ -85,10 +85,11 @@ def fit(
     from sid.quantizers.training import loop as training
     from sid.quantizers.training.rows import TrainingRows
 
-    first = _residual(warm_start or _warm_start(vectors, quant, config), config)
-    overall = Scaling.of(vectors)
-    model = _model(vectors, quant, config, first, overall)
-    rows = TrainingRows(vectors, first.scaling, quant.device)
+    given_rows = rows_of(vectors)
+    first = _residual(warm_start or _warm_start(given_rows, quant, config), config)
+    overall = Scaling.of(given_rows)
+    model = _model(quant, config, first, overall)
+    rows = TrainingRows(given_rows, first.scaling, quant.device)
     scale = first.scaling.scale
     task = training.Task(
         model,
@@ -101,12 +102,12 @@ def fit(
         variance=overall.scale**2,
     )
     books = b"".join(book.tobytes() for book in first.codebooks) + first.scaling.mean.tobytes()
-    kept = assemble.checkpoints(checkpoints, vectors, quant, config, books + repr(scale).encode())
+    kept = assemble.checkpoints(checkpoints, given_rows, quant, config, books + repr(scale).encode())
     before: dict[str, Any] = {"warm_start_mse": training.evaluate(model, rows)[1] * scale**2}
     return assemble.finish(task, training.train(task, kept), quant, before)
 
 
-def _warm_start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig) -> Quantizer:
+def _warm_start(vectors: Rows, quant: Quant, config: RQKMeansPlusConfig) -> Quantizer:
     """The quantizer that the section names: of a file, or fitted here."""
     file = given(config.warm_start_file)
     if file is not None:
@@ -139,13 +140,11 @@ def start(vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig, warm_start
     """
     from sid.quantizers.training import assemble
 
-    model = _model(vectors, quant, config, warm_start, Scaling.of(vectors))
+    model = _model(quant, config, warm_start, Scaling.of(vectors))
     return assemble.freeze(model, warm_start.scaling, quant, {})
 
 
-def _model(
-    vectors: Vectors, quant: Quant, config: RQKMeansPlusConfig, warm_start: ResidualQuantizer, overall: Scaling
-) -> Autoencoder:
+def _model(quant: Quant, config: RQKMeansPlusConfig, warm_start: ResidualQuantizer, overall: Scaling) -> Autoencoder:
     """Encoder and decoder about the rows' mean and scale within the warm start's space, and its codebooks."""
     import torch
 
@@ -153,11 +152,12 @@ def _model(
     from sid.quantizers.training.network import Autoencoder, Frame, Net
 
     assemble.check(quant, config)
-    _check(vectors.shape[1], quant, config, warm_start)
+    dim = len(overall.mean)
+    _check(dim, quant, config, warm_start)
     scale = warm_start.scaling.scale
     centre = torch.from_numpy((overall.mean - warm_start.scaling.mean) / scale).float()
     frame = Frame(centre, overall.scale / scale)
-    widths = [vectors.shape[1], *config.layers, vectors.shape[1]]
+    widths = [dim, *config.layers, dim]
     with torch.random.fork_rng([]):
         torch.manual_seed(quant.seed)
         encoder = Net(widths, config.dropout_prob, config.bn, frame, residual=True)

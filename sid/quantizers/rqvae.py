@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from sid.arrays import Vectors
+from sid.arrays import Rows, Vectors, rows_of
 from sid.params import Quant
 from sid.quantizers.base import Fit, Quantizer, Scaling
 from sid.quantizers.training.config import TrainingConfig
@@ -47,7 +47,7 @@ class RQVAEConfig(TrainingConfig):
 
 
 def fit(
-    vectors: Vectors,
+    vectors: Vectors | Rows,
     quant: Quant,
     config: RQVAEConfig,
     checkpoints: Path | None = None,
@@ -79,13 +79,14 @@ def fit(
     from sid.quantizers.training import assemble
     from sid.quantizers.training import loop as training
 
-    job = task(vectors, quant, config)
+    rows = rows_of(vectors)
+    job = task(rows, quant, config)
     start = b"" if warm_start is None else assemble.load_into(job.model, warm_start, config)
-    kept = assemble.checkpoints(checkpoints, vectors, quant, config, start)
+    kept = assemble.checkpoints(checkpoints, rows, quant, config, start)
     return assemble.finish(job, training.train(job, kept), quant)
 
 
-def task(vectors: Vectors, quant: Quant, config: RQVAEConfig) -> Task:
+def task(vectors: Vectors | Rows, quant: Quant, config: RQVAEConfig) -> Task:
     """What `fit` trains: the rows, and a model of random weights without codebooks yet.
 
     Args and errors: as `fit`.
@@ -102,7 +103,7 @@ def task(vectors: Vectors, quant: Quant, config: RQVAEConfig) -> Task:
     scaling = Scaling.of(vectors)
     with torch.random.fork_rng([]):
         torch.manual_seed(quant.seed)
-        widths = [vectors.shape[1], *config.layers, quant.e_dim]
+        widths = [len(scaling.mean), *config.layers, quant.e_dim]
         model = Autoencoder(
             Net(widths, config.dropout_prob, config.bn),
             [torch.empty(size, quant.e_dim).uniform_(-1 / size, 1 / size) for size in quant.num_emb_list],

@@ -1,4 +1,4 @@
-"""The report's charts as Plotly figures: plain values that the page's own Plotly draws."""
+"""The report's charts as Plotly figures: plain values that the page's own Plotly draws, in the colours of its theme."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _POINTS = 128  # points of a line; more can't be seen
 _BINS = (2, 3, 4, 5, 6, 11, 21, 51, 101, 1001)
 _COLOURS = ["#2f6fb7", "#d9822b", "#2a9d6f", "#b3362c", "#7a5ab5", "#5d6878", "#c05299", "#8a7a2f"]
 _LAYOUT: Figure = {
-    "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1c2430"},
+    "font": {"family": "system-ui, sans-serif", "size": 13},
     "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "#f5f7fa",
+    "plot_bgcolor": "rgba(0,0,0,0)",
     "colorway": _COLOURS,
     "dragmode": False,
     "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
@@ -198,10 +198,9 @@ def treemap(nodes: Sequence[Mapping[str, Any]]) -> Figure:
                 "hovertemplate": "<b>%{label}</b><br>%{value:,} items<br>%{customdata}<extra></extra>",
                 "marker": {
                     "colors": [node["shared"] for node in nodes],
-                    "colorscale": [[0, "#dfeaf6"], [0.3, "#f1e0cb"], [1, "#de8433"]],
                     "cmin": 0,
                     "cmax": 1,
-                    "line": {"width": 1, "color": "#ffffff"},
+                    "line": {"width": 1},
                 },
                 "pathbar": {"thickness": 26},
                 "tiling": {"pad": 1},
@@ -227,7 +226,6 @@ def _axis(title: str, **more: Any) -> Figure:
         "title": {"text": title, "font": {"size": 12}},
         "fixedrange": True,
         "automargin": True,
-        "gridcolor": "#dde2ea",
         "zeroline": False,
         **more,
     }

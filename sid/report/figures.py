@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sid.arrays import NO_TOKEN, Codes, Vectors
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.export import readers
 from sid.files import round6
@@ -16,6 +18,7 @@ from sid.ids import SemanticIds
 from sid.measure import metrics, neighbours, quality
 from sid.measure.neighbours import Neighbours
 from sid.quantizers.base import Quantizer
+from sid.report.trials import trials
 
 
 def measure(
@@ -25,7 +28,8 @@ def measure(
     sids: SemanticIds,
     interactions: NDArray[np.int64] | None = None,
     original: Vectors | None = None,
-) -> tuple[dict[str, Any], Neighbours]:
+    engine: Engine = LOCAL,
+) -> tuple[dict[str, Any], Neighbours, Neighbours]:
     """Measure an index.
 
     Args:
@@ -35,13 +39,15 @@ def measure(
         sids: the N Semantic IDs after dedupe, of L or L + 1 levels.
         interactions: (N,) how often each item was interacted with; None where that isn't known.
         original: (N, D') the vectors before they were aligned; None where they are the same.
+        engine: runs the passes over the rows.
 
     Returns:
         The figures of reports/report.json: those of `quality.reconstruction`; `warnings`: what readers of the Semantic
         IDs lose; `interactions` in all, or None; and `before` and `after`, each with `quality.collisions`,
         `recall_at_10`, `recall_at_10_original`, `recall_at_10_random` and `levels`. Recall and purity are taken against
         the nearest items by the vectors that were quantized, those that end in `_original` against the nearest by the
-        vectors before they were aligned. Then the nearest items by the quantized vectors.
+        vectors before they were aligned; and `trials`: see `sid.report.trials`. Then the nearest items by the vectors
+        that were quantized, and by the original ones.
 
     Raises:
         InputError: not one vector, one row of codes and one Semantic ID for each item.
@@ -51,30 +57,31 @@ def measure(
             f"{len(vectors)} vectors, {len(codes)} rows of codes and {len(sids.codes)} Semantic IDs: must be one of "
             "each for every item; run dvc repro"
         )
-    near = neighbours.search(vectors)
-    spaces = {"": near, "_original": near if original is None else neighbours.search(original)}
+    near = neighbours.search(vectors, engine)
+    spaces = {"": near, "_original": near if original is None else neighbours.search(original, engine)}
     after = sids.codes[:, : codes.shape[1]]  # a level that a strategy adds decodes to nothing
-    recall = _recall(quantizer, spaces, codes)
-    recall_after = recall if np.array_equal(codes, after) else _recall(quantizer, spaces, after)
+    recall = _recall(quantizer, spaces, codes, engine)
+    recall_after = recall if np.array_equal(codes, after) else _recall(quantizer, spaces, after, engine)
     states = {
         "before": _state(codes, quantizer.code_sizes, vectors, spaces, interactions, recall),
         "after": _state(sids.codes, sids.code_sizes, vectors, spaces, interactions, recall_after),
     }
     uneven = bool((sids.codes[:, -1] == NO_TOKEN).any())
     figures = {
-        **quality.reconstruction(quantizer.decode, vectors, codes, after),
+        **quality.reconstruction(quantizer.decode, vectors, codes, after, engine),
         "warnings": readers.warnings(len(sids.code_sizes), uneven, states["after"]["items_in_collision"]),
         "interactions": None if interactions is None else int(interactions.sum()),
         **states,
+        "trials": trials(vectors, quantizer.code_sizes),
     }
-    return figures, near
+    return figures, near, spaces["_original"]
 
 
-def _recall(quantizer: Quantizer, spaces: Mapping[str, Neighbours], codes: Codes) -> dict[str, float]:
+def _recall(quantizer: Quantizer, spaces: Mapping[str, Neighbours], codes: Codes, engine: Engine) -> dict[str, float]:
     """recall@10 in each space, named by what its figures end in."""
-    found = {"": quality.recall(quantizer.decode, spaces[""], codes)}
+    found = {"": quality.recall(quantizer.decode, spaces[""], codes, engine)}
     same = spaces["_original"] is spaces[""]
-    found["_original"] = found[""] if same else quality.recall(quantizer.decode, spaces["_original"], codes)
+    found["_original"] = found[""] if same else quality.recall(quantizer.decode, spaces["_original"], codes, engine)
     return {f"recall_at_10{end}": value for end, value in found.items()}
 
 

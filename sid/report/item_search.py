@@ -20,13 +20,23 @@ _NEAR_OF_SOME = 5  # where only a sample of the items can be found
 
 
 def search_data(
-    sids: SemanticIds, ids: NDArray[np.int64], titles: pl.Series, near: Neighbours, codes: dict[str, Any]
+    sids: SemanticIds,
+    ids: NDArray[np.int64],
+    titles: pl.Series,
+    spaces: tuple[Neighbours, Neighbours],
+    codes: dict[str, Any],
 ) -> tuple[str, int]:
     """The items and codes that the page knows, as JSON of at most BUDGET, and how many items it can find.
 
     `items`: id, title and Semantic ID; the first `found` of them can be searched for, the others are their
-    neighbours. `near` and `alike`: for each of those, places in `items` of its neighbours by embedding and by prefix.
+    neighbours. For each of those, places in `items` of its neighbours: `original` by the original vectors, `near` by
+    the aligned ones (empty where nothing was aligned), `alike` by the codes that they share from the first on.
+
+    Args:
+        spaces: the nearest items by the original vectors, and by those that were quantized: the same object where
+            nothing was aligned.
     """
+    before, near = spaces
     whole = len(near.queries) == len(ids)
     shown = _NEAR if whole else _NEAR_OF_SOME
     order = np.argsort(ids, kind="stable")
@@ -35,11 +45,11 @@ def search_data(
     chosen = np.arange(len(near.queries))
     while True:
         queries = near.queries[chosen]
-        alike = [_alike(int(row), sids.codes, order, int(place[row]), shown) for row in queries]
-        close = near.rows[chosen, :shown]
-        rows = list(
-            dict.fromkeys([*queries.tolist(), *close.reshape(-1).tolist(), *(r for found in alike for r in found)])
-        )
+        same = [alike(int(row), sids.codes, order, int(place[row]), shown) for row in queries]
+        close = before.rows[chosen, :shown]
+        aligned = near.rows[chosen, :shown] if near is not before else close[:0]
+        around = [*close.reshape(-1).tolist(), *aligned.reshape(-1).tolist(), *(r for found in same for r in found)]
+        rows = list(dict.fromkeys([*queries.tolist(), *around]))
         entry = {row: number for number, row in enumerate(rows)}
         data = embedded(
             {
@@ -53,8 +63,9 @@ def search_data(
                         strict=True,
                     )
                 ),
-                "near": [[entry[row] for row in found] for found in close.tolist()],
-                "alike": [[entry[row] for row in found] for found in alike],
+                "original": [[entry[row] for row in found] for found in close.tolist()],
+                "near": [[entry[row] for row in found] for found in aligned.tolist()],
+                "alike": [[entry[row] for row in found] for found in same],
                 "codes": codes,
             }
         )
@@ -63,7 +74,7 @@ def search_data(
         chosen = chosen[::2]
 
 
-def _alike(row: int, codes: Codes, order: NDArray[np.int64], place: int, count: int) -> list[int]:
+def alike(row: int, codes: Codes, order: NDArray[np.int64], place: int, count: int) -> list[int]:
     """The items that share the longest prefix with a row, at most `count`, the longest first.
 
     Args:

@@ -18,6 +18,8 @@ RECALL_CHANCE_MOST = 0.5  # where chance gives so much (few items), recall and f
 FIRST_TOKEN_GOOD, FIRST_TOKEN_FAIR = 0.1, 0.02  # purity of level 1 beyond chance, as a share of what is possible
 EVEN_GOOD = 0.5  # perplexity / min(K, N) of the least even level; else fair
 R2_GOOD = 0.5  # R2 of the raw codes; else fair
+MOVED_GOOD, MOVED_FAIR = 0.2, 0.6  # share of the items that dedupe moved
+ADDED_GOOD, ADDED_FAIR = 0.05, 0.3  # error that it added, as a share of the error before
 _NAMED = 5
 
 Grade = Literal["good", "fair", "poor"]
@@ -32,10 +34,11 @@ _HEADLINES: dict[Grade, str] = {  # worst first
 
 @dataclass(frozen=True)
 class Point:
-    """One thing that was graded."""
+    """One thing that was graded, and what to do about it; '' where there is nothing to do."""
 
     grade: Grade
     text: str
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,17 @@ def verdict(reports: Reports) -> Verdict:
     """Grade an index.
 
     Args:
-        reports: the contents of reports/<name>.json for `report` and `dedupe`, and for `prepare` where it is known.
+        reports: the contents of reports/<name>.json for `report` and `dedupe`, and for `prepare` and `index` where
+            they are known.
     """
-    points = (*_rows(reports), _unique(reports), *_similar(reports), _even(reports), *_kept(reports))
+    points = (
+        *_rows(reports),
+        _unique(reports),
+        *_cost(reports),
+        *_similar(reports),
+        _even(reports),
+        *_kept(reports),
+    )
     grade = next(grade for grade in _HEADLINES if any(point.grade == grade for point in points))
     return Verdict(grade, _HEADLINES[grade], points)
 
@@ -80,12 +91,16 @@ def _rows(reports: Reports) -> list[Point]:
         done = {"clip": "moved in (prepare.outliers: clip)", "drop": "left out (prepare.outliers: drop)"}
         policy = found["outliers"]
         points.append(
-            Point("fair", f"{what} and {'were' if count > 1 else 'was'} {done[policy]}: look at where they come from.")
+            Point(
+                "fair",
+                f"{what} and {'were' if count > 1 else 'was'} {done[policy]}.",
+                "Find out where these embeddings come from.",
+            )
             if policy in done
             else Point(
                 "poor",
-                f"{what}: codes and R² are about that and not about the rest. prepare.outliers clip or drop takes care "
-                "of it.",
+                f"{what}, so codes and R² describe that distance and little else.",
+                "Set prepare.outliers to clip or drop.",
             )
         )
     if numbers := found.get("dominant_dimensions"):
@@ -95,12 +110,25 @@ def _rows(reports: Reports) -> list[Point]:
                 "poor",
                 f"Dimension {shown} of the embeddings holds {found['dominant_share']:.0%} of their variance, so the "
                 "codes are about little else.",
+                "Scale or remove it before prepare reads the embeddings.",
             )
         )
     if found.get("saturated_rows") or found.get("clipped_share"):
-        points.append(Point("fair", "Values of some embeddings look cut off, as the prepare stage's report says."))
+        points.append(
+            Point(
+                "fair",
+                "Some embeddings have values that look cut off.",
+                "The report of the prepare stage counts them: look at how they were computed and stored (float16?).",
+            )
+        )
     if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):
-        points.append(Point("fair", "More than half of the embeddings repeat another one exactly."))
+        points.append(
+            Point(
+                "fair",
+                "More than half of the embeddings repeat another one exactly.",
+                "No quantizer can separate equal vectors: look for duplicate items or missing texts.",
+            )
+        )
     return points
 
 
@@ -115,12 +143,46 @@ def _unique(reports: Reports) -> Point:
             "distinguish them.",
         )
     if after["collision_rate"] <= COLLISION_FAIR:
-        return Point("fair", "A few items still share a Semantic ID, and a recommender can't distinguish them.")
+        return Point(
+            "fair",
+            "A few items still share a Semantic ID, and a recommender can't distinguish them.",
+            "Set dedupe.strategy to reassign or append.",
+        )
     return Point(
         "poor",
-        "Many items still share a Semantic ID, and a recommender can't distinguish them: dedupe.strategy reassign or "
-        "append separates them.",
+        "Many items still share a Semantic ID, and a recommender can't distinguish them.",
+        "Set dedupe.strategy to reassign or append.",
     )
+
+
+def _cost(reports: Reports) -> list[Point]:
+    """What it cost to make Semantic IDs unique; nothing where no item was moved."""
+    moved, added = reports["dedupe"]["moved_share"], reports["report"]["mse_added_share"] or 0.0
+    if moved == 0:
+        return []
+    what = f"Dedupe moved {_percent(moved)} of the items to other codes, which added {_percent(added)} to the error."
+    if moved <= MOVED_GOOD and added <= ADDED_GOOD:
+        return [Point("good", what)]
+    grade: Grade = "fair" if moved <= MOVED_FAIR and added <= ADDED_FAIR else "poor"
+    return [Point(grade, what, _fewer_collisions(reports))]
+
+
+def _fewer_collisions(reports: Reports) -> str:
+    """How to have fewer collisions before dedupe, by what was tried on this catalogue."""
+    now = reports["report"]["before"]["collision_rate"]
+    tried = [trial for trial in reports["report"].get("trials", {}).values() if trial["collision_rate"] < now]
+    if not tried:
+        return "Try more codes per level in quant.num_emb_list: the more room there is, the fewer items have to move."
+    best = min(tried, key=lambda trial: float(trial["collision_rate"]))
+    sizes = best["num_emb_list"].replace(" x ", ",")
+    return (
+        f"Try quant.method {best['method']} with quant.num_emb_list [{sizes}]: {_percent(best['collision_rate'])} "
+        f"collisions before dedupe in a quick trial on this catalogue, instead of {_percent(now)}."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def _similar(reports: Reports) -> list[Point]:
@@ -131,29 +193,30 @@ def _similar(reports: Reports) -> list[Point]:
         return [
             Point(
                 "poor",
-                "Every embedding equals another item's, so there is no similarity to keep: look at the embeddings.",
+                "Every embedding equals another item's, so there is no similarity to keep.",
+                "Look at the embeddings.",
             )
         ]
     if chance >= RECALL_CHANCE_MOST:
         return []
     first = _first_token(after["levels"]["level_1"])
     if recall >= RECALL_GOOD:
-        return [first, Point("good", "Similar items are still similar by their codes alone.")]
+        return [first, Point("good", "Items that were similar are still similar by their codes alone.")]
     if recall >= RECALL_FAIR and recall > RECALL_CHANCES * chance:
         return [
             first,
             Point(
                 "fair",
-                "The codes keep part of what makes items similar; more levels, larger ones, or the method rqvae keep "
-                "more.",
+                "The codes keep only part of what makes items similar.",
+                "Try more levels, more codes per level, or the method rqvae.",
             ),
         ]
     return [
         first,
         Point(
             "poor",
-            "The codes keep little of what makes items similar: look at R² and the training curve, and try more "
-            "levels, larger ones, or the method rqvae.",
+            "The codes keep little of what makes items similar.",
+            "Look at R² and the training curve; try more levels, more codes per level, or the method rqvae.",
         ),
     ]
 
@@ -166,8 +229,8 @@ def _first_token(level: Mapping[str, Any]) -> Point:
         return Point("good", "Similar items share their first token.")
     return Point(
         "fair" if beyond >= FIRST_TOKEN_FAIR else "poor",
-        "Similar items rarely share their first token, so a recommender can't learn from it: a first level with fewer "
-        "codes brings more of them together.",
+        "Similar items rarely share their first token, so a recommender can't learn from it.",
+        "Try fewer codes at the first level, which brings more of them together.",
     )
 
 
@@ -175,10 +238,11 @@ def _even(reports: Reports) -> Point:
     level, even = least_even(reports)
     if even >= EVEN_GOOD:
         return Point("good", "All levels use their codes evenly.")
+    balanced = reports.get("index", {}).get("assignment") == "balanced"
     return Point(
         "fair",
-        f"Level {level} uses its codes unevenly, so it distinguishes fewer items than it could: rqkmeans_constrained, "
-        "or index.assignment balanced, evens them out.",
+        f"Level {level} uses its codes unevenly, so it distinguishes fewer items than it could.",
+        "Try more codes per level." if balanced else "index.assignment balanced evens them out, at the cost of error.",
     )
 
 
@@ -188,7 +252,8 @@ def _kept(reports: Reports) -> list[Point]:
     return [
         Point(
             "fair",
-            "The codes keep less than half of the embeddings' variance (R²): train longer or use more codes.",
+            "The codes keep less than half of the embeddings' variance (R²).",
+            "Train longer, or use more levels or more codes per level.",
         )
     ]
 

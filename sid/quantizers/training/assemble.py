@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sid.arrays import Vectors
+from sid.arrays import Rows
 from sid.errors import InputError
 from sid.params import Quant
 from sid.quantizers.autoencoder import AutoencoderQuantizer
@@ -33,7 +33,7 @@ def settings(quant: Quant, config: TrainingConfig) -> dict[str, Any]:
 
 
 def checkpoints(
-    folder: Path | None, vectors: Vectors, quant: Quant, config: TrainingConfig, extra: bytes = b""
+    folder: Path | None, vectors: Rows, quant: Quant, config: TrainingConfig, extra: bytes = b""
 ) -> states.Checkpoints | None:
     """Where this very training keeps its states below the folder of all; None for None."""
     if folder is None:

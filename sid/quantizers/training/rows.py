@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from torch import Tensor
 
-from sid.arrays import ArrayRows, Vectors, chunks
+from sid.arrays import Rows, Vectors, chunks, rows_of
 from sid.clustering.points import Points
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import Residuals
@@ -19,15 +19,15 @@ class TrainingRows:
     """(N, D) vectors in a model's space. Held and streamed rows are equal to the bit.
 
     Args:
-        vectors: (N, D) float32; may be a memory map, never written nor copied whole where it is streamed.
+        vectors: (N, D) float32, or `Rows`; a memory map is never written nor copied whole where it is streamed.
         scaling: takes the vectors into the model's space.
         device: where the rows are wanted.
         held_bytes: most that may be held at once; None is what `Points.held` takes.
     """
 
-    def __init__(self, vectors: Vectors, scaling: Scaling, device: str, held_bytes: int | None = None) -> None:
+    def __init__(self, vectors: Vectors | Rows, scaling: Scaling, device: str, held_bytes: int | None = None) -> None:
         self.scaling = scaling
-        self._points = Points.held(Residuals(ArrayRows(vectors), scaling), device, held_bytes)
+        self._points = Points.held(Residuals(rows_of(vectors), scaling), device, held_bytes)
         self.device = self._points.device
         self.dim = self._points.dim
 

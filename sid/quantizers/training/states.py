@@ -13,14 +13,16 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import chunks
+from sid.arrays import Rows, chunks
 
 _SHARE = 0.01  # of the time, at most about this much goes into writing
 _TRAININGS = 4  # that were begun and never finished, of which a folder keeps the states; the oldest go first
@@ -28,12 +30,12 @@ QUANTIZER_CODE = ("clustering", "quantizers", "measure/metrics.py", "arrays.py")
 
 
 def key(
-    data: Sequence[NDArray[Any]], name: str, params: Mapping[str, Any], code: Sequence[str], extra: bytes = b""
+    data: Sequence[NDArray[Any] | Rows], name: str, params: Mapping[str, Any], code: Sequence[str], extra: bytes = b""
 ) -> str:
     """A name for a training that changes with its data, its params, its code, and torch.
 
     Args:
-        data: arrays of any shape but (), read once, in chunks.
+        data: arrays of any shape but (), or `Rows`, read once, in chunks.
         name: begins the name.
         params: plain values.
         code: the modules and packages of `sid` that decide the result, as paths.
@@ -41,17 +43,30 @@ def key(
     """
     digest = hashlib.blake2b(digest_size=12)
     package = Path(__file__).parents[2]
-    for part in code:
-        for file in sorted([package / part] if part.endswith(".py") else (package / part).rglob("*.py")):
+    for place in code:
+        for file in sorted([package / place] if place.endswith(".py") else (package / place).rglob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())
     threads = torch.get_num_threads()  # sums are split among them, and so are their last bits
-    plain = {"params": params, "torch": torch.__version__, "threads": threads, "shapes": [part.shape for part in data]}
+    plain = {
+        "params": params,
+        "torch": torch.__version__,
+        "threads": threads,
+        "shapes": [_shape(given) for given in data],
+    }
     digest.update(json.dumps(plain, sort_keys=True).encode())
     digest.update(extra)
-    for array in data:
-        for rows in chunks(len(array), max(1, array[:1].nbytes)):
-            digest.update(array[rows].tobytes())
+    for given in data:
+        if isinstance(given, np.ndarray):
+            for part in chunks(len(given), max(1, given[:1].nbytes)):
+                digest.update(given[part].tobytes())
+        else:
+            for part in chunks(len(given), 4 * given.dim):
+                digest.update(given.part(part.start, part.stop).tobytes())
     return f"{name}-{digest.hexdigest()}"
+
+
+def _shape(data: NDArray[Any] | Rows) -> tuple[int, ...]:
+    return data.shape if isinstance(data, np.ndarray) else (len(data), data.dim)
 
 
 class Checkpoints:
@@ -61,15 +76,19 @@ class Checkpoints:
         folder: of this training alone (see `key`), in a folder of all; made when first written to.
         limit: states kept, the newest ones.
         unit: what `write` counts.
+        whole: of a training in several parts, the folder that holds the parts' folders, which is looked after by a
+            Checkpoints of its own.
     """
 
-    def __init__(self, folder: Path, limit: int, unit: str = "epoch") -> None:
+    def __init__(self, folder: Path, limit: int, unit: str = "epoch", whole: Path | None = None) -> None:
         self.folder = folder
+        self._whole = whole or folder
         self.unit = unit
         self._limit = limit
         self._due = 0.0  # the first state is written at once, and tells what the next will cost
         self._warned = False
-        _OWN[folder.parent] = self
+        if whole is None:
+            _OWN[folder.parent] = self
 
     def newest(self) -> dict[str, Any] | None:
         """The newest state that can be read, tensors on the CPU; None where there is none."""
@@ -103,7 +122,7 @@ class Checkpoints:
                 partial.unlink(missing_ok=True)
             for old in self._paths()[: -self._limit]:
                 old.unlink()
-            _remove_abandoned(self.folder)
+            _remove_abandoned(self._whole)
         except (OSError, RuntimeError) as error:  # torch says RuntimeError of a full disk
             if not self._warned:
                 tqdm.write(f"{path}: can't be written ({error}); the training goes on without it", file=sys.stderr)
@@ -112,9 +131,11 @@ class Checkpoints:
         self._due = ended + (ended - started) / _SHARE
 
     def epoch(self) -> int | None:
-        """The epoch after which the newest state was written; None where there is none."""
-        paths = self._paths()
-        return int(paths[-1].stem.removeprefix("epoch-")) if paths else None
+        """The epoch after which the newest state was written, of several parts their sum; None where there is none."""
+        newest: dict[Path, int] = {}
+        for path in sorted(self.folder.rglob("epoch-*.pt")):
+            newest[path.parent] = int(path.stem.removeprefix("epoch-"))
+        return sum(newest.values()) if newest else None
 
     def clear(self) -> None:
         """Remove the folder: the training's result is safe."""
@@ -141,7 +162,11 @@ def clear(folder: Path) -> None:
 
 def _remove_abandoned(own: Path) -> None:
     """Of the trainings beside `own`, keep those written to last."""
-    others = [folder for folder in own.parent.iterdir() if folder.is_dir() and folder != own]
-    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for folder in others[_TRAININGS - 1 :]:
+    os.utime(own)  # parts write below it
+    written = []
+    for folder in own.parent.iterdir():
+        if folder != own and folder.is_dir():
+            with suppress(FileNotFoundError):  # another process removes them too
+                written.append((folder.stat().st_mtime, folder))
+    for _, folder in sorted(written, reverse=True)[_TRAININGS - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -52,14 +52,17 @@
     heading.tabIndex = -1;
     const line = element("p", undefined, "sid");
     line.append(sidElement(sid));
-    const columns = element("div", undefined, "two");
-    const alike = element("section");
-    alike.append(element("h3", "Closest Semantic IDs"), list(data.alike[place], sid, "No other item shares its first code."));
-    const near = element("section");
-    near.append(element("h3", "Closest embeddings"), list(data.near[place], sid, "There is no other item."));
-    columns.append(alike, near);
+    const columns = element("div", undefined, "columns");
+    const column = (title, places, empty) => {
+      const made = element("section");
+      made.append(element("h3", title), list(places, sid, empty));
+      columns.append(made);
+    };
+    column("Closest Semantic IDs", data.alike[place], "No other item shares its first code.");
+    column(data.near.length ? "Closest original embeddings" : "Closest embeddings", data.original[place], "There is no other item.");
+    if (data.near.length) column("Closest aligned embeddings", data.near[place], "There is no other item.");
     panel.replaceChildren(heading, line, element("p", "item " + id, "soft"),
-      element("p", "Tokens that an item shares with this one, from the first on, are marked. In a good index the two lists look alike.", "soft"),
+      element("p", "Tokens that an item shares with this one, from the first on, are marked. In a good index the lists look alike.", "soft"),
       columns);
     panel.hidden = false;
     heading.focus({ preventScroll: true });
@@ -130,16 +133,51 @@
   options(first, "choose a code", ids.filter((id) => !id.includes(".")));
   if (second) options(second, "all of it", []);
 
-  const drawn = {};
-  for (const [name, figure] of Object.entries(charts)) {
-    const place = document.getElementById("chart-" + name);
-    if (place) drawn[name] = Plotly.newPlot(place, figure.data, figure.layout, { responsive: true, displayModeBar: false });
+  // Charts take their colours from the stylesheet, which knows light and dark.
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  function coloured(figure) {
+    const style = getComputedStyle(document.documentElement);
+    const colour = (name) => style.getPropertyValue("--" + name).trim();
+    const axis = { gridcolor: colour("line"), linecolor: colour("line"), tickcolor: colour("line") };
+    const layout = { ...figure.layout, font: { ...figure.layout.font, color: colour("ink") }, plot_bgcolor: colour("wash"),
+                     hoverlabel: { font: { size: 13 } } };
+    for (const name of ["xaxis", "yaxis"]) if (layout[name]) layout[name] = { ...layout[name], ...axis };
+    const traces = figure.data.map((trace) => trace.type !== "treemap" ? trace : { ...trace, marker: { ...trace.marker,
+      colorscale: [[0, colour("map-none")], [0.3, colour("map-some")], [1, colour("map-all")]],
+      line: { ...trace.marker.line, color: colour("page") } } });
+    return [traces, layout, { responsive: true, displayModeBar: false }];
   }
-  if (drawn.map) drawn.map.then((map) => {
-    map.on("plotly_treemapclick", (event) => choose(event.points[0].id));
-    const pick = (id) => { choose(id); Plotly.restyle(map, { level: id.split(".")[0] || "all" }); };
-    first.addEventListener("change", () => pick(first.value));
-    if (second) second.addEventListener("change", () => pick(second.value || first.value));
-    document.body.dataset.ready = "yes";
-  });
+  // Plotly is most of the page: it is read, and a chart drawn, once one comes near the view.
+  let plotly = null;
+  function load() {
+    if (plotly === null) {
+      const script = document.createElement("script");
+      script.textContent = document.getElementById("plotly").textContent;
+      document.head.append(script);
+      plotly = window.Plotly;
+    }
+    return plotly;
+  }
+  const drawn = new Set();
+  function draw(place) {
+    if (drawn.has(place)) return;
+    drawn.add(place);
+    const name = place.id.replace("chart-", "");
+    load().newPlot(place, ...coloured(charts[name])).then(() => {
+      if (name === "map") place.on("plotly_treemapclick", (event) => choose(event.points[0].id));
+    });
+  }
+  const places = Object.keys(charts).map((name) => document.getElementById("chart-" + name)).filter(Boolean);
+  const near = new IntersectionObserver((seen) => {
+    for (const one of seen) if (one.isIntersecting) { near.unobserve(one.target); draw(one.target); }
+  }, { rootMargin: "400px" });
+  places.forEach((place) => near.observe(place));
+  addEventListener("beforeprint", () => places.forEach(draw));
+  dark.addEventListener("change", () => drawn.forEach((place) => plotly.react(place, ...coloured(charts[place.id.replace("chart-", "")]))));
+
+  const map = document.getElementById("chart-map");
+  const pick = (id) => { choose(id); draw(map); plotly.restyle(map, { level: id.split(".")[0] || "all" }); };
+  first.addEventListener("change", () => pick(first.value));
+  if (second) second.addEventListener("change", () => pick(second.value || first.value));
+  document.body.dataset.ready = "yes";
 })();

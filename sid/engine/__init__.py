@@ -1,0 +1,1 @@
+"""Who runs a pass over the rows: this process, or Ray over several machines. Results are the same to the bit."""
