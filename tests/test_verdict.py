@@ -114,7 +114,9 @@ def test_the_verdict(changes: dict[str, Any], grade: str) -> None:
     assert verdict.verdict(graded(**changes)).grade == grade
 
 
-@pytest.mark.parametrize(("policy", "said"), [("warn", "codes and R² describe that distance"), ("clip", "was moved in")])
+@pytest.mark.parametrize(
+    ("policy", "said"), [("warn", "codes and R² describe that distance"), ("clip", "was moved in")]
+)
 def test_the_verdict_names_the_item_that_lies_far_from_all_others(policy: str, said: str) -> None:
     changes = {"prepare__outlier_rows": 1, "prepare__outlier_row_ids": ["B0 <far>"], "prepare__outliers": policy}
     (point,) = [point for point in verdict.verdict(graded(**changes)).points if "far from all others" in point.text]
