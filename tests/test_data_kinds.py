@@ -554,6 +554,12 @@ def test_a_user_with_and_without_a_decimal_point_is_one(tmp_path: Path) -> None:
     assert "1 users are there with and without a decimal point, like 7.0" in found.warnings[0]
 
 
+def test_a_user_called_nan_is_warned_of(tmp_path: Path) -> None:
+    found = log(write(tmp_path / "l.csv", "user_id,item_id,timestamp\nnan,a,1\nnan,b,2\nu,c,3\n"))
+    assert found.user_ids.to_list() == ["nan", "u"]
+    assert "rows with the user nan count as those of one user" in found.warnings[0]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "header"),
     [
@@ -644,6 +650,8 @@ def test_times_as_databases_and_people_write_them(
         (["03/02/2019", "01/03/2019"], "line 2 has timestamp '03/02/2019': days and months can't be distinguished"),
         (["13/02/2019", "02/13/2019", "03/02/2019"], "days come first in one and months in the other"),
         (["May", "June"], "line 2 has timestamp 'May'"),
+        (["1000", "1001", "timestamp", "1002"], "line 4 has timestamp 'timestamp'"),
+        (["1000", "NULL"], "line 3 has timestamp 'NULL'"),
         (["10:30", "10:31"], "line 2 has timestamp '10:30'"),
         (["2019-10-01 10:00 XYZ", "2019-10-02"], "line 2 has timestamp"),
     ],

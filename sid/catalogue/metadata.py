@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
-from sid.catalogue.texts import WORDS_FOR_NOTHING, cleaned, text_of
+from sid.catalogue.texts import cleaned, text_of
 from sid.errors import InputError
 from sid.tables import Batch, Table, as_text, delimited, open_table
 from sid.tables.files import TABLES
+from sid.tables.ids import WORDS_FOR_NOTHING
 from sid.tables.table import WELL_KNOWN
 from sid.tables.text import PLAIN, Form
 

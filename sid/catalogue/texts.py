@@ -12,8 +12,7 @@ from typing import Any
 
 import polars as pl
 
-WORDS_FOR_NOTHING = ("nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", r"\N")
-"""What programs write for a missing value; it counts as missing."""
+from sid.tables.ids import WORDS_FOR_NOTHING
 
 _APART = frozenset(
     [

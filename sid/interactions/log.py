@@ -20,6 +20,7 @@ from sid.errors import InputError, listed
 from sid.params import Interactions as Wanted
 from sid.tables import Batch, Column, Table, alike, as_text, open_table
 from sid.tables.files import TABLES
+from sid.tables.ids import WORDS_FOR_NOTHING
 from sid.tables.json_text import sequences
 from sid.tables.text import Form
 from sid.tables.times import Times
@@ -258,6 +259,9 @@ class _Gathered:
                 f"{path}: {len(doubled):,} users are there with and without a decimal point, like {doubled[0]}; "
                 "they count as the same"
             )
+        nobody = user_ids.filter(user_ids.is_in(WORDS_FOR_NOTHING)).to_list()
+        if nobody:
+            warnings.append(f"{path}: rows with the user {listed(nobody)} count as those of one user; is none meant?")
         unseen = [kind for kind in self.wanted.kinds if kind not in self._kinds]
         if unseen:
             there = listed(sorted(self._kinds - set(self.wanted.kinds)))

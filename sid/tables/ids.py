@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from sid.errors import InputError
 from sid.tables.batches import Batch
 
+WORDS_FOR_NOTHING = ("nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", r"\N")
+"""What programs write for a missing value."""
+
 _EXACT = 1 << 53
 _LOOKED_AT = 1000
 _SPELLINGS: dict[str, Callable[[str], str]] = {

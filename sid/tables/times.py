@@ -183,6 +183,8 @@ class Times:
                 row = int(wrong.arg_max() or 0)
                 if (number.is_null() & ~absent).any():
                     raise self._bad(batch, place(row), text[row], "throughout: others are dates")
+                row = int(number.is_null().arg_max() or 0)  # a word among numbers
+                raise self._bad(batch, place(row), text[row])
             moments = parsed.fill_null(0).to_numpy().copy()
             self._others(batch, text, absent.arg_true().to_list(), moments, place)
             return "moment", moments
