@@ -26,7 +26,7 @@ Placed = tuple[str, Record]
 def json_lines(path: Path, say: Say = lambda _: None, encoding: str = "utf-8") -> Iterator[tuple[int, Record]]:
     """Number, from 1, and object of every line of a JSONL file that isn't blank.
 
-    NaN and Infinity, which are no JSON but common, are read; so are lines that Python printed (single quotes).
+    NaN and Infinity, which aren't JSON but common, are read; so are lines that Python printed (single quotes).
 
     Raises:
         InputError: a line that is not UTF-8, broken JSON or no object.
