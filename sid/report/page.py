@@ -56,7 +56,7 @@ _ALIGN = {
     "behaviour_items": "items that have vectors of behaviour of their own",
 }
 _CONTROLS = {
-    "random": "random Semantic IDs through the same transformer: what it learns by heart, where similar items share nothing",
+    "random": "random Semantic IDs through the same transformer: what it learns by heart alone",
     "popularity": "the same ranking for everyone",
     "co_occurrence": "items that are often used near those of the history; knows no Semantic IDs",
     "sasrec": "the same transformer on items instead of Semantic IDs",
