@@ -24,8 +24,10 @@ from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.folder import open_release
 from stages import preflight
+from tests import test_report as report_page
 from tests.conftest import ENVIRONMENT, ROOT, Project, catalogue, make_project
 from tests.releasing import INDEX, catalogue_of, publish_from, sids_of
+from tests.test_report import check_page
 
 VECTORS = catalogue(80, seed=3)
 IDS = [f"{row}" for row in range(80)]
@@ -84,7 +86,10 @@ def test_two_days_of_an_index(day1: Project) -> None:
     assert drift["verdict"]["say"] in ("append", "refresh")
     assert churn["after"]["kept"] == {"first_1": 1.0, "first_2": 1.0, "all": 1.0}
     assert churn["before"] is None
-    assert "Since the release day1" in day1.path("reports/report.html").read_text()
+    page = check_page(
+        day1.path("reports/report.html").read_text(), {name: day1.report(name) for name in report_page.REPORTS}
+    )
+    assert {"drift.items.new", "drift.verdict.say", "churn.after.kept.all"} <= set(page.shown)
 
     new = json.loads(day1.path("data/sft/new/index/shop.index.json").read_text())
     assert sorted(new, key=int) == IDS[60:]
