@@ -267,7 +267,7 @@ def _recommends(reports: Reports) -> list[Point]:
         return []
     own, chance = found["test"]["ndcg_at_10"], random["test"]["ndcg_at_10"]
     if own["mean"] > chance + (noise(own, len(found["seeds"])) or 0.0):
-        gain = f"{own['mean'] / chance - 1:.0%} above" if chance > 0 else "above"
+        gain = f"{_percent(own['mean'] / chance - 1)} above" if chance > 0 else "above"
         return [Point("good", f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs.")]
     return [
         Point(
