@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -387,9 +387,15 @@ def refuse_too_many(items: int, wanted: Params) -> None:
         check_capacity(items, wanted.quant.num_emb_list, wanted.dedupe.max_items_per_sid)
 
 
-def refuse_few_suffixes(equal: int, wanted: Params) -> None:
-    """Raise InputError where as many items with equal vectors need more codes of the last level than there may be."""
-    if wanted.dedupe.strategy in ("append", "append_colliding") and equal > wanted.dedupe.max_suffix:
+def refuse_few_suffixes(largest_group: Callable[[], int], wanted: Params) -> None:
+    """Raise InputError where as many items with equal vectors need more codes of the last level than there may be.
+
+    Args:
+        largest_group: counts them, which takes a pass over all vectors; called where the strategy appends codes.
+    """
+    if wanted.dedupe.strategy not in ("append", "append_colliding"):
+        return
+    if (equal := largest_group()) > wanted.dedupe.max_suffix:
         raise InputError(
             f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must "
             "be at least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"

@@ -19,7 +19,20 @@ from torch import Tensor
 from sid.clustering.distances import add_rows, check_pair, move_rows
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.points import Centred, Points, centred, draw_rows, sub_seed, work_chunks
-from sid.clustering.prices import COLD, COOL, SAMPLE, WARM, choices, cooled, from_none, newton, sampled, spread_of
+from sid.clustering.prices import (
+    COLD,
+    COOL,
+    LARGE_ROWS,
+    LARGE_SAMPLE,
+    SAMPLE,
+    WARM,
+    choices,
+    cooled,
+    from_none,
+    newton,
+    sampled,
+    spread_of,
+)
 from sid.clustering.scores import HeldScores, Problem, Scores, TableScores
 from sid.clustering.transport import flow_assign, settle
 from sid.engine.base import Engine
@@ -176,10 +189,11 @@ def share_out(
     problem = Problem(scores, size_min, size_max, budget_mib, LOCAL if isinstance(scores, HeldScores) else engine)
     if solver == "exact":
         return flow_assign(problem)
-    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    sample = sampled(problem, generator)
     spread = spread_of(sample)
     prices = from_none(sample, spread)
-    prices = cooled(problem, prices, spread)
+    prices = cooled(problem, prices, spread, sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k)))
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code

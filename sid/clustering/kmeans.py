@@ -24,6 +24,9 @@ __all__ = ["Clustering", "kmeans", "nearest", "squared_distances"]
 _POOL = 64  # rows a centroid from which seeds are drawn
 _CANDIDATES = 4  # seeds drawn for each one kept; 2 costs 4 % in MSE on residuals of 384 dimensions, 8 gains 1 %
 _ROUNDS = 5  # draws between two updates of the distances (as in k-means||)
+_TOGETHER = 4096  # most candidates that are compared with each other; above, rows are seeded in groups
+_SPARE = 2  # times its share of the centroids that a group may get
+_POWER = 6  # steps towards the direction in which rows vary most
 _LAZY = 8  # stale gains brought up to date at once
 
 
@@ -133,19 +136,90 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
     else:
         picked = draw_rows(n, size, generator).to(rows.shift.device)
         pool, squares = rows.take(picked), rows.squares[picked]
-    count = min(size, _CANDIDATES * k, int((floats // 4) ** 0.5))
-    if count < 2 * k:  # too few to choose from, or their distances are over the budget
-        return _candidates(pool, squares, k, generator)[0]
-    return _greedy(*_candidates(pool, squares, count, generator), k)
+    whole, candidates = min(_TOGETHER, int((floats // 4) ** 0.5)), min(size, _CANDIDATES * k)
+    groups = 1
+    while candidates > (whole if groups == 1 else groups * whole // 2):  # of which several are worked on at once
+        groups *= 2
+    if groups == 1:
+        chosen, _ = _seeds(pool, squares, k, k, generator)
+        return pool[chosen]
+    return pool[_grouped(pool, squares, k, groups, generator)]
+
+
+def _grouped(pool: Tensor, squares: Tensor, k: int, groups: int, generator: torch.Generator) -> Tensor:
+    """The numbers of K rows of the pool, chosen within groups of near rows, which share K out by what each one gains.
+
+    With 4 K candidates at once their distances would take 64 K^2 bytes and their search K times the pool.
+    """
+    pieces = [
+        (rows, int(seed))
+        for rows, seed in zip(
+            _halved(pool, torch.arange(len(pool), device=pool.device), groups),
+            torch.randint(1 << 62, (groups,), generator=generator),
+            strict=True,
+        )
+    ]
+    share = -(-k // groups)
+
+    def seeds(piece: tuple[Tensor, int]) -> tuple[Tensor, Tensor]:
+        rows, seed = piece
+        some = pool[rows]
+        about = some.mean(0)
+        some -= about
+        chosen, gains = _seeds(
+            some, some.square().sum(1), share, min(len(rows), _SPARE * share), torch.Generator().manual_seed(seed)
+        )
+        return rows[chosen], gains
+
+    found = [seeds_ for _, seeds_ in in_order(pieces, seeds, pool.device)]
+    gains = torch.cat([gain for _, gain in found])
+    best = gains.argsort(descending=True, stable=True)[:k]
+    return torch.cat([rows for rows, _ in found])[best]
+
+
+def _halved(pool: Tensor, rows: Tensor, groups: int) -> list[Tensor]:
+    """The rows in `groups` (a power of 2) groups of the same size, by halves across where they vary most."""
+    if groups == 1:
+        return [rows]
+    some = pool[rows]
+    some = some - some.mean(0)
+    along = some[some.square().sum(1).argmax()]
+    for _ in range(_POWER):
+        along = torch.nn.functional.normalize(along, dim=0)
+        along = (some @ along) @ some
+    order = (some @ along).argsort(stable=True)
+    middle = len(rows) // 2
+    return [
+        group
+        for half in (order[:middle], order[middle:])
+        for group in _halved(pool, rows[half.sort().values], groups // 2)
+    ]
+
+
+def _seeds(pool: Tensor, squares: Tensor, k: int, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The numbers of `most` rows of the pool, and what each one gained after those before it; the first infinitely.
+
+    Args:
+        squares: (n,) squared norms of the rows (n, D).
+        k: of which at least so many are wanted; candidates are drawn for so many.
+    """
+    count = max(most, min(len(pool), _CANDIDATES * k))
+    drawn, weights = _candidates(pool, squares, count, generator)
+    if count < 2 * k:  # too few to choose from
+        gains = -torch.arange(most, dtype=torch.float32, device=pool.device)
+        gains[0] = torch.inf
+        return drawn[:most], gains
+    chosen, gains = _greedy(pool[drawn], weights, most)
+    return drawn[chosen], gains
 
 
 def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`count` rows drawn by their distance to those before, at first to the mean; how many rows are nearest to each.
+    """`count` rows drawn by their distance to those before, at first to 0; how many rows are nearest to each.
 
     The mean itself isn't a candidate: on the residuals of a level it would take a crowd of rows that differ in all
     directions, and one code in their middle separates few of them.
     """
-    tables: list[Tensor] = []
+    drawn: list[Tensor] = []
     closest = squares.clone()
     owner = torch.zeros(len(pool), dtype=torch.int64, device=pool.device)
     taken = 0
@@ -167,13 +241,16 @@ def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Gene
             owner[part] = torch.where(nearer, code + taken, owner[part])
             closest[part] = torch.where(nearer, gap, closest[part])
         closest[draw] = 0
-        tables.append(table)
+        drawn.append(draw)
         taken += take
-    return torch.cat(tables), torch.bincount(owner, minlength=count).float()
+    return torch.cat(drawn), torch.bincount(owner, minlength=count).float()
 
 
-def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
-    """The K of (M, D) candidates with (M,) weights which lower the inertia most, one after the other, (K, D)."""
+def _greedy(table: Tensor, weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The K of (M, D) candidates with (M,) weights which lower the inertia most, one after the other, and by how much.
+
+    Numbers (K,) and gains (K,), which fall; the first is infinite.
+    """
     squares = table.square().sum(1)
     gaps = torch.empty(len(table), len(table), device=table.device)  # (M, M) squared distances
     product = Product(table, squares / 2)
@@ -184,6 +261,8 @@ def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
     gains = torch.empty_like(weights)
     for part in work_chunks(len(table), len(table), table.device):
         gains[part] = (closest - gaps[part]).clamp_(min=0) @ weights
+    gained = [torch.inf]
+    gains[chosen[0]] = -1
     lazy = min(_LAZY, len(table) - 1)
     while len(chosen) < k:
         for _ in range(len(table)):  # two or three as a rule
@@ -192,11 +271,13 @@ def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
             gains[order[:lazy]] = fresh
             if bool(fresh.max() >= stale[lazy]):
                 break
-        best = int(order[fresh.argmax()])
+        place = int(fresh.argmax())
+        best = int(order[place])
+        gained.append(float(fresh[place]))
         chosen.append(best)
         closest = torch.minimum(closest, gaps[best])
         gains[best] = -1
-    return table[chosen]
+    return torch.tensor(chosen, device=table.device), torch.tensor(gained, device=table.device)
 
 
 def _lloyd(

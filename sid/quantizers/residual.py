@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
-from sid.clustering.distances import DistanceTable, nearest
+from sid.clustering.distances import DistanceTable, Product, nearest
+from sid.clustering.passes import in_order, one_thread
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
 
 KIND = "residual"
+_AT_WORK = 8  # chunks that threads may have read and not yet coded, together within a budget
 
 Left = TypeVar("Left")
 
@@ -174,9 +176,29 @@ class Coder:
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, the nearest codes."""
         codes = np.empty((len(vectors), len(self.codebooks)), np.int32)
-        for part in chunks(len(vectors), self.row_bytes, self.budget_bytes):
-            codes[part] = quantize(self.latents(vectors[part]), self.codebooks).cpu().numpy()
+
+        def coded(part: slice) -> Tensor:
+            return quantize(self.latents(vectors[part]), self.codebooks)
+
+        device = self.codebooks[0].device
+        budget = self.budget_bytes // _AT_WORK if device.type == "cpu" else self.budget_bytes
+        with one_thread(device):
+            for part, found in in_order(chunks(len(vectors), self.row_bytes, budget), coded, device):
+                codes[part] = found.cpu().numpy()
         return codes
+
+    def scores(self, vectors: Vectors, prefix: Codes) -> Tensor:
+        """(n, K) float32: minus half of `costs`, but for something of each row's own; five times as fast.
+
+        Args:
+            vectors: (n, D), few enough that their latents and scores may be in memory at once.
+            prefix: (n, l) codes of the first l levels.
+        """
+        level = prefix.shape[1]
+        device = self.codebooks[level].device
+        left = remainder(self.latents(vectors), self.codebooks, torch.from_numpy(prefix).to(device))
+        found = self._products[level](left, torch.empty(len(left), len(self.codebooks[level]), device=device))
+        return found.sub_(found.amax(1, keepdim=True))
 
     def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
         """`Quantizer.costs`."""
@@ -198,6 +220,10 @@ class Coder:
             else:
                 found[part] = self._tables[level].distances(left).cpu().numpy()
         return found
+
+    @cached_property
+    def _products(self) -> list[Product]:
+        return [Product(book) for book in self.codebooks]
 
     @cached_property
     def _tables(self) -> list[DistanceTable]:
