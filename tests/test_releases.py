@@ -191,7 +191,7 @@ DAMAGE: dict[str, tuple[Callable[[Project], object], str]] = {
     ),
     "an id twice": (
         tabled(lambda table: table.with_columns(pl.lit("7").alias("item_id"))),
-        "releases/day1/sids.parquet and retired.parquet: 1 item ids stand more than once",
+        "releases/day1/sids.parquet and retired.parquet: 1 item ids occur more than once",
     ),
     "impossible codes": (tabled(codes_of(4)), "releases/day1/sids.parquet, codes: row 0 has code 4 at level 0"),
 }
@@ -296,7 +296,7 @@ def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"3": ["<b_1>"]}')
     done = run(day1, "stages.compare", "releases/day1", str(tmp_path / "other.json"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "item '3': '<b_1>' is no Semantic ID" in done.stderr
+    assert "item '3': '<b_1>' isn't a Semantic ID" in done.stderr
 
 
 def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
@@ -333,7 +333,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
     do("git", "init", "-q")
     do("git", "add", "-A")
     do("git", "commit", "-qm", "start")
-    do(*publish, "../day1", fails="publish: error: '../day1' is no name for a release")
+    do(*publish, "../day1", fails="publish: error: '../day1' can't be the name of a release")
     do(*publish, "day1", fails="out of date: run dvc repro")
     do(sys.executable, "-m", "dvc", "repro", "-q", "dedupe")
     do(*publish, "day1", fails="are not as in Git, so the release couldn't be traced: commit ")

@@ -99,7 +99,7 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
     if not path.is_dir():
         kind = kind_of(path)
         if kind is not None and kind in kinds and kind not in TABLES and path.suffix.lower() in COMPRESSED:
-            raise InputError(f"{path}: arrays are read where they lie and can't be compressed; unpack it")
+            raise InputError(f"{path}: arrays are read in place and can't be compressed; unpack it")
         if kind is None or kind not in kinds:
             raise InputError(f"{path}: unknown kind of file {_shown(path)!r}; {_advice(path, suffixes)}")
         return Found(kind, (path,))

@@ -134,7 +134,7 @@ def whole(path: Path, say: Say, encoding: str = "utf-8") -> Any:
         if len(made) < len(found):
             keys = [key for key, _ in found]
             twice = [key for key in made if keys.count(key) > 1]
-            raise InputError(f"{path}: {len(twice)} keys stand more than once, must be unique: {listed(twice)}")
+            raise InputError(f"{path}: {len(twice)} keys occur more than once, must be unique: {listed(twice)}")
         return made
 
     text = "".join(line for _, line in text_lines(path, say, encoding))
