@@ -81,7 +81,7 @@ def suites(data: Path | None) -> dict[str, tuple[str, dict[str, Any], list[Conte
 
 
 def measure(contender: str, job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """One run in a process of its own, on the job's catalogue or on a mixture that lies in the folder from then on."""
+    """One run in a process of its own, on the job's catalogue or on a mixture that stays in the folder."""
     if "data" not in job:
         path = folder / f"{job['rows']}x{job['dim']}.npy"
         if not path.exists():

@@ -12,7 +12,7 @@ from stages.run import Stage, run, tell
 
 def main(stage: Stage) -> str:
     """Items, and what params.yaml names -> a file for each split, users, counts, keep, report."""
-    item_ids = load_items(stage.input("items"))["item_id"]
+    item_ids = load_items(stage.input("items"), [])["item_id"]
     wanted = stage.params.interactions
     found = read_interactions(given(wanted.source), item_ids, wanted)
     for name, split in zip(SPLITS, found.interactions.splits, strict=True):

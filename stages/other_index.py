@@ -27,7 +27,7 @@ def evaluate_other(sids: Path, report: Path | None) -> str:
     wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
     config = wanted.evaluate.model_copy(update={"method": "transformer"})
     stages = pipeline.declared()
-    item_ids = load_items(stages["interactions"].option("items"))["item_id"]
+    item_ids = load_items(stages["interactions"].option("items"), [])["item_id"]
     index = SemanticIds.read(sids).of_items(item_ids, sids)
     train, valid, test = (load_split(stages["evaluate"].option(name), item_ids) for name in SPLITS)
     if train.source == "none":

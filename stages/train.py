@@ -1,6 +1,7 @@
 """Fit the quantizer that quant.method names to the prepared vectors, or take the published one."""
 
 import shutil
+from functools import partial
 
 from sid import params
 from sid.arrays import Vectors, load_vectors
@@ -32,7 +33,7 @@ def fit(stage: Stage, vectors: Vectors) -> str:
 
     # dedupe would refuse these, after all the work
     params.refuse_too_many(len(vectors), stage.params)
-    params.refuse_few_suffixes(largest_group(vectors), stage.params)
+    params.refuse_few_suffixes(partial(largest_group, vectors), stage.params)
     checkpoints = stage.checkpoints()
     figures: dict[str, object] = {}
     if (file := params.warm_start_file(stage.params)) is not None:

@@ -341,6 +341,20 @@ def test_a_small_budget_changes_the_cost_little_and_the_bounds_not_at_all(equal:
     assert costs[0] <= 1.001 * costs[1]
 
 
+def test_prices_of_a_large_sample_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = mixture(20_000, 6)
+    centroids = vectors[:16].clone()
+    whole = balanced_assign(vectors, centroids, size_min=1249, size_max=1251)
+    monkeypatch.setattr("sid.clustering.balanced.LARGE_SAMPLE", 64)
+    monkeypatch.setattr("sid.clustering.balanced.LARGE_ROWS", 0)
+    labels = balanced_assign(vectors, centroids, size_min=1249, size_max=1251)
+    assert not torch.equal(labels, whole)  # else nothing was sampled
+    counts = torch.bincount(labels, minlength=16)
+    assert counts.min() >= 1249
+    assert counts.max() <= 1251
+    assert inertia(vectors, centroids, labels) <= 1.001 * inertia(vectors, centroids, whole)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_damped_prices_find_clusters_as_good_as_the_exact_solvers_where_half_the_rows_are_equal(seed: int) -> None:
     """Damping by the supply alone leaves 1.5 to 1.7 times the exact solver's inertia here, this one 1.07 times."""

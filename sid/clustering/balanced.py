@@ -19,7 +19,20 @@ from torch import Tensor
 from sid.clustering.distances import add_rows, check_pair, move_rows
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.points import Centred, Points, centred, draw_rows, sub_seed, work_chunks
-from sid.clustering.prices import COLD, COOL, SAMPLE, WARM, choices, cooled, from_none, newton, sampled, spread_of
+from sid.clustering.prices import (
+    COLD,
+    COOL,
+    LARGE_ROWS,
+    LARGE_SAMPLE,
+    SAMPLE,
+    WARM,
+    choices,
+    cooled,
+    from_none,
+    newton,
+    sampled,
+    spread_of,
+)
 from sid.clustering.scores import HeldScores, Problem, Scores, TableScores
 from sid.clustering.transport import flow_assign, settle
 from sid.engine.base import Engine
@@ -107,7 +120,7 @@ def _first(points: Points, k: int, seed: int, budget_mib: int, generator: torch.
     """(K, D) centroids of plain k-means on a sample."""
     some = points
     if len(points) > SAMPLE * k:
-        some = Points(points.take(draw_rows(len(points), SAMPLE * k, generator)))
+        some = points.subset(draw_rows(len(points), SAMPLE * k, generator))
     return kmeans(some, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
 
 
@@ -176,10 +189,11 @@ def share_out(
     problem = Problem(scores, size_min, size_max, budget_mib, LOCAL if isinstance(scores, HeldScores) else engine)
     if solver == "exact":
         return flow_assign(problem)
-    sample = sampled(problem, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    sample = sampled(problem, generator)
     spread = spread_of(sample)
     prices = from_none(sample, spread)
-    prices = cooled(problem, prices, spread)
+    prices = cooled(problem, prices, spread, sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k)))
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code

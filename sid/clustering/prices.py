@@ -17,6 +17,8 @@ from sid.clustering.distances import row_argmax
 from sid.clustering.points import draw_rows
 from sid.clustering.scores import Problem
 
+# Rows a cluster, and in all, on which even cold prices are found first where there are twice as many or more.
+LARGE_SAMPLE, LARGE_ROWS = 1024, 1 << 18
 SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
 # Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
 # from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
@@ -31,9 +33,9 @@ _PART_BYTES = 512 << 20  # of a part of the rows while its scores are made in ch
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
-def sampled(problem: Problem, generator: torch.Generator) -> Problem:
+def sampled(problem: Problem, generator: torch.Generator, rows_a_cluster: int = SAMPLE) -> Problem:
     """The problem on some rows, its bounds scaled down alike; the problem itself where it is small."""
-    count = SAMPLE * problem.clusters
+    count = rows_a_cluster * problem.clusters
     if problem.size <= 2 * count:
         return problem
     index = draw_rows(problem.size, count, generator).to(problem.scores.device)
@@ -65,11 +67,17 @@ def from_none(problem: Problem, spread: float) -> Tensor:
     return prices
 
 
-def cooled(problem: Problem, prices: Tensor, spread: float) -> Tensor:
-    """Prices of all rows at the last temperature, from those of a sample at a warmer one."""
+def cooled(problem: Problem, prices: Tensor, spread: float, some: Problem | None = None) -> Tensor:
+    """Prices of all rows at the last temperature, from those of a sample at a warmer one.
+
+    Args:
+        some: a larger sample on which they are found first, if there is one: then few steps of all rows are left.
+    """
+    if some is None or some is problem:
+        some = problem
     for share in _falling(COOL * _FALL, COLD):
-        prices = newton(problem, prices, share * spread, _LAST_CLOSE)
-    return prices
+        prices = newton(some, prices, share * spread, _LAST_CLOSE)
+    return prices if some is problem else newton(problem, prices, COLD * spread, _LAST_CLOSE)
 
 
 def newton(problem: Problem, prices: Tensor, heat: float, close: float = _CLOSE) -> Tensor:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from sid.engine.base import Engine
 from sid.engine.local import LOCAL
 from sid.params import Index
 from sid.quantizers.base import Quantizer
+from sid.quantizers.residual import KeepsCoder
 
 SLACK = 1
 """Of bounded sizes where neither `index.slack` nor the fit says another: MiniOneRec's."""
@@ -119,8 +120,10 @@ def balanced_codes(quantizer: Quantizer, vectors: Vectors | Rows, slack: int, en
     codes = np.empty((len(rows), len(quantizer.code_sizes)), np.int32)
     for level, size in enumerate(tqdm(quantizer.code_sizes, "index, balanced", unit="level", disable=None)):
         size_min, size_max = size_bounds(len(rows), size, slack)
-        scores: Scores = CostScores(quantizer, rows, codes[:, :level])
-        if 4 * len(rows) * size <= _HELD_BYTES:
+        prefix, held = codes[:, :level], 4 * len(rows) * size <= _HELD_BYTES
+        kind = CostScores if held or not isinstance(quantizer, KeepsCoder) else CoderScores
+        scores: Scores = kind(quantizer, rows, prefix)
+        if held:
             scores = _held(scores)
         shared = share_out(scores, size_min=size_min, size_max=size_max, engine=engine)
         codes[:, level] = shared.cpu().numpy()
@@ -167,13 +170,27 @@ class CostScores:
     def subset(self, index: Tensor) -> CostScores:
         """Those rows alone, held in memory."""
         chosen = index.cpu().numpy()
-        return CostScores(self.quantizer, ArrayRows(self.rows.take(chosen)), self.prefix[chosen])
+        return replace(self, rows=ArrayRows(self.rows.take(chosen)), prefix=self.prefix[chosen])
 
     def _scores(self, vectors: Vectors, prefix: Codes) -> Tensor:
         costs = self.quantizer.costs(vectors, prefix)
         # what the least costs is the row's own, and without it float32 keeps the digits of the differences
         costs -= costs.min(axis=1, keepdims=True)
         return torch.from_numpy((costs * -0.5).astype(np.float32)).to(self.device)
+
+
+@dataclass(frozen=True)
+class CoderScores(CostScores):
+    """The same from float32 products, for more rows than can be held: they are made some tens of times."""
+
+    @property
+    def width(self) -> int:
+        """Float32 values a row beside its scores."""
+        return self.rows.dim
+
+    def _scores(self, vectors: Vectors, prefix: Codes) -> Tensor:
+        assert isinstance(self.quantizer, KeepsCoder)
+        return self.quantizer.coder.scores(vectors, prefix)
 
 
 def _held(scores: Scores) -> HeldScores:

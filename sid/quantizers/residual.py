@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
-from sid.clustering.distances import DistanceTable, nearest
+from sid.clustering.distances import DistanceTable, Product, nearest
 from sid.clustering.passes import in_order, one_thread
 from sid.errors import InputError
 from sid.quantizers import model_file
@@ -187,6 +187,19 @@ class Coder:
                 codes[part] = found.cpu().numpy()
         return codes
 
+    def scores(self, vectors: Vectors, prefix: Codes) -> Tensor:
+        """(n, K) float32: minus half of `costs`, but for something of each row's own; five times as fast.
+
+        Args:
+            vectors: (n, D), few enough that their latents and scores may be in memory at once.
+            prefix: (n, l) codes of the first l levels.
+        """
+        level = prefix.shape[1]
+        device = self.codebooks[level].device
+        left = remainder(self.latents(vectors), self.codebooks, torch.from_numpy(prefix).to(device))
+        found = self._products[level](left, torch.empty(len(left), len(self.codebooks[level]), device=device))
+        return found.sub_(found.amax(1, keepdim=True))
+
     def costs(self, vectors: Vectors, prefix: Codes) -> NDArray[np.float64]:
         """`Quantizer.costs`."""
         sizes = [len(book) for book in self.codebooks]
@@ -207,6 +220,10 @@ class Coder:
             else:
                 found[part] = self._tables[level].distances(left).cpu().numpy()
         return found
+
+    @cached_property
+    def _products(self) -> list[Product]:
+        return [Product(book) for book in self.codebooks]
 
     @cached_property
     def _tables(self) -> list[DistanceTable]:
