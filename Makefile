@@ -2,6 +2,9 @@
 # Another interpreter: make PYTHON=python3.12. Another place for the environment: make VENV=/somewhere/venv.
 
 PYTHON ?= python3
+ifeq ($(strip $(PYTHON)),)
+override PYTHON := python3
+endif
 VENV ?= .venv
 
 # not $(abspath ...), which takes a blank in the path for an end of it

@@ -1,7 +1,7 @@
 """Run the suites, each contender in a process of its own, and write bench/RESULTS.md.
 
 python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe] [metrics]
-                [export] [tzrec]
+                [export] [fair] [tzrec]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.contenders import mixture
 
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
-TABLES = ("dedupe", "releases", "metrics", "export")  # modules with a `section`
+TABLES = ("fair", "dedupe", "releases", "metrics", "export")  # modules with a `section`
 SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", *TABLES, "tzrec")
 Contender = tuple[str, str, dict[str, Any], int]  # what to call it, its name, changes to the job, runs
 

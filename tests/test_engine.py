@@ -158,7 +158,7 @@ class Fails:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     pytest.importorskip("ray", reason="Ray isn't installed (pip install 'sid[ray]')")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "180"}
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": torch.get_num_threads(), "object_store_memory": 80 << 20, "memory": 1 << 30}

@@ -115,6 +115,16 @@ def test_the_verdict(changes: dict[str, Any], grade: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "said"), [("warn", "codes and R² describe that distance"), ("clip", "was moved in")]
+)
+def test_the_verdict_names_the_item_that_lies_far_from_all_others(policy: str, said: str) -> None:
+    changes = {"prepare__outlier_rows": 1, "prepare__outlier_row_ids": ["B0 <far>"], "prepare__outliers": policy}
+    (point,) = [point for point in verdict.verdict(graded(**changes)).points if "far from all others" in point.text]
+    assert "Item B0 <far> lies far" in point.text
+    assert said in point.text
+
+
+@pytest.mark.parametrize(
     ("own", "std", "chance", "grade"),
     [(0.08, 0.002, 0.06, "good"), (0.06, None, 0.05, "good"), (0.061, 0.002, 0.06, "fair"), (0.05, 0.0, 0.06, "fair")],
 )

@@ -214,7 +214,12 @@ class _Gathered:
     def _kept(self, batch: Batch, values: Column, owner: Callable[[int], int]) -> NDArray[np.int64]:
         """The rows whose value counts as interest."""
         wanted = self.wanted
-        text = _as_words(values)
+        try:
+            text = _as_words(values)
+        except pa.ArrowException:
+            raise InputError(
+                f"{batch.path}: column {wanted.value_column} is {values.type}, must be numbers, text or booleans"
+            ) from None
         good = pl.Series([True]).new_from_index(0, len(text))
         if wanted.kinds:
             good = text.is_in(list(wanted.kinds)).fill_null(False)
