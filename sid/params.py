@@ -276,7 +276,7 @@ class Evaluate(Section):
     def _divides(cls, heads: int, info: ValidationInfo) -> int:
         width = info.data.get("width")
         if width is not None and width % (2 * heads):
-            raise ValueError(f"must be so that twice as many divide width, which is {width}")
+            raise ValueError(f"twice this must divide evaluate.width, which is {width}")
         return heads
 
 

@@ -18,7 +18,7 @@ MAKEFILE = Path("Makefile")  # of a whole project, whose stages DVC will run
 
 
 def load() -> params.Params:
-    """params.yaml; what is wrong in it and the files that it names in vain are told together."""
+    """params.yaml; mistakes in it and the missing files that it names are reported together."""
     problems: list[str] = []
     try:
         wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)

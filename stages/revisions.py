@@ -57,22 +57,22 @@ def _of_revision(name: str) -> Index:
     from scmrepo.exceptions import SCMError
 
     stages = pipeline.declared()
+
+    def read(path: Path) -> bytes | None:
+        try:
+            found: bytes = files.read_bytes(str(path))
+        except OSError:
+            return None
+        return found
+
     try:
         files = DVCFileSystem(str(Path()), rev=name)
+        sids = read(stages["dedupe"].option("sids"))
     except (DvcException, SCMError):
         raise InputError(
             f"{name}: is neither a file, the folder of a release, {WORKSPACE!r}, nor a revision of Git or an "
             "experiment of DVC (dvc exp show lists them)"
         ) from None
-
-    def read(path: Path) -> bytes | None:
-        try:
-            found: bytes = files.read_bytes(str(path))
-        except (OSError, DvcException):
-            return None
-        return found
-
-    sids = read(stages["dedupe"].option("sids"))
     if sids is None:
         raise InputError(f"{name}: its Semantic IDs aren't in DVC's cache: run dvc fetch, or run the pipeline there")
     with TemporaryDirectory() as folder:

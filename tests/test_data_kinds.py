@@ -163,7 +163,7 @@ def test_ids_in_a_file_beside(tmp_path: Path, name: str) -> None:
     [
         ("a\nb\n", "has 2 ids for the 20 rows"),
         ("a\n\nb\n", "line 2 is empty"),
-        ("a\n" * 20, "1 item ids stand more than once"),
+        ("a\n" * 20, "1 item ids occur more than once"),
         ("".join(f"i{row}\t{row + 1}\n" for row in range(20)), "each id beside its row, 0 to 19"),
     ],
 )

@@ -225,8 +225,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "site" / "choosing" / "index.html").read_text()
+    page = (tmp_path / "site" / "choosing.html").read_text()
     assert not re.findall(r'<(?:script|link)[^>]+(?:src|href)="https?://(?!127)[^"]+\.(?:js|css)', page), (
         "works offline"
     )
-    assert "sid.fit" in (tmp_path / "site" / "api" / "index.html").read_text()
+    assert "sid.fit" in (tmp_path / "site" / "api.html").read_text()

@@ -65,7 +65,7 @@ def ids_of_array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], wher
         try:
             values = np.char.decode(values.astype(np.bytes_), "utf-8")
         except UnicodeDecodeError:
-            raise InputError(f"{where}: ids are bytes that are no UTF-8 text") from None
+            raise InputError(f"{where}: ids are bytes that aren't UTF-8 text") from None
     return pl.Series("item_id", values.tolist()).cast(pl.String)
 
 

@@ -120,7 +120,7 @@ def _first(points: Points, k: int, seed: int, budget_mib: int, generator: torch.
     """(K, D) centroids of plain k-means on a sample."""
     some = points
     if len(points) > SAMPLE * k:
-        some = Points(points.take(draw_rows(len(points), SAMPLE * k, generator)))
+        some = points.subset(draw_rows(len(points), SAMPLE * k, generator))
     return kmeans(some, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
 
 

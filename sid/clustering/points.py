@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sid.arrays import Rows, chunks
+from sid.arrays import Chosen, Rows, chunks
 from sid.errors import InputError
 
 _CACHE_BYTES = 4 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
 _DEVICE_BYTES = 256 << 20  # on an accelerator fewer, larger launches are better
+_SUBSET_BYTES = 256 << 20  # a sample of so much is held
 _HELD_BYTES = 1 << 30  # rows that a CPU may hold beside the copy that the system's page cache has
 
 
@@ -90,6 +91,12 @@ class Points:
         assert self._rows is not None
         return self._moved(self._rows.take(index.cpu().numpy()))
 
+    def subset(self, index: Tensor) -> Points:
+        """The rows of these (n,) ascending numbers alone: held where they take little, else read again and again."""
+        if self._rows is None or 4 * len(index) * self.dim <= _SUBSET_BYTES:
+            return Points(self.take(index))
+        return Points(Chosen(self._rows, index.cpu().numpy()), self.device)
+
     def _moved(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.require(rows, requirements="W")).to(self.device)
 
@@ -123,8 +130,11 @@ class Centred:
         return found if self.shifted else found.sub_(self.shift)
 
     def subset(self, index: Tensor) -> Centred:
-        """Those rows alone, held in memory."""
-        return Centred(Points(self.take(index)), True, self.shift, self.squares[index])
+        """The rows of these (n,) ascending numbers alone."""
+        some = self.points.subset(index)
+        if some.tensor is None or self.shifted:
+            return Centred(some, self.shifted, self.shift, self.squares[index])
+        return Centred(Points(some.tensor.sub_(self.shift)), True, self.shift, self.squares[index])
 
 
 def centred(points: Points, budget_mib: int) -> Centred:

@@ -20,7 +20,7 @@ BATCH_BYTES = 128 << 20  # of costs held at once
 
 
 class Costs(Protocol):
-    """Costs of the next codes of a catalogue's rows."""
+    """Costs of the next codes of a catalogue's rows; asked for by several threads at once."""
 
     @property
     def code_sizes(self) -> tuple[int, ...]:
@@ -53,8 +53,12 @@ class QuantizerCosts:
         return self.quantizer.code_sizes
 
     def __call__(self, rows: RowNumbers, prefix: Codes) -> Doubles:
-        """As in `Costs`."""
-        return self.quantizer.costs(self.vectors[rows if self.which is None else self.which[rows]], prefix)
+        """As in `Costs`; the vectors of some rows at a time are read."""
+        numbers = rows if self.which is None else self.which[rows]
+        found = np.empty((len(rows), self.code_sizes[prefix.shape[1]]))
+        for part in chunks(len(rows), 16 * self.vectors.shape[1]):
+            found[part] = self.quantizer.costs(self.vectors[numbers[part]], prefix[part])
+        return found
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def check_table(table: Table, wanted: Wanted) -> None:
     if table.kind == "inter" and "token_seq" in table.atomic_types.values():
         lists = [name for name, kind in table.atomic_types.items() if kind == "token_seq"]
         raise InputError(
-            f"{table.found.files[0]}: has histories ({', '.join(lists)}:token_seq), which belong into a folder with "
+            f"{table.found.files[0]}: has histories ({', '.join(lists)}:token_seq), which belong in a folder with "
             "train.inter, valid.inter and test.inter; name that folder"
         )
     if not table.names and table.kind in ("json", "jsonl"):

@@ -48,15 +48,15 @@ _TRAINING = {
     "published": "the release whose quantizer is used, so nothing was trained",
 }
 _ALIGN = {
-    "evidence": "how many neighbours the item's own text is worth; – where the interactions foretell nothing",
+    "evidence": "how many neighbours the item's own text is worth; – where the interactions predict nothing",
     "share_mean": "mean weight of the neighbours beside the item's own vector",
-    "cold_explained": "share of the moves that text foretells, by which items without neighbours move; 0: they stay",
+    "cold_explained": "share of the moves that text predicts, by which items without neighbours move; 0: they stay",
     "pairs_shown": "pairs of items that the network was shown",
     "behaviour_dim": "values of behaviour in each row",
     "behaviour_items": "items that have vectors of behaviour of their own",
 }
 _CONTROLS = {
-    "random": "random Semantic IDs through the same transformer: what the index adds to learning by heart",
+    "random": "random Semantic IDs through the same transformer: what it learns by heart alone",
     "popularity": "the same ranking for everyone",
     "co_occurrence": "items that are often used near those of the history; knows no Semantic IDs",
     "sasrec": "the same transformer on items instead of Semantic IDs",

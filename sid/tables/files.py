@@ -66,7 +66,7 @@ class Found:
     Attributes:
         kind: one of the values of KINDS.
         files: in the order in which their rows count: by name, numbers within names by their value.
-        left_out: files of the folder that are no data, as far as their names say.
+        left_out: files of the folder that aren't data, going by their names.
     """
 
     kind: str
@@ -83,7 +83,7 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
     """The data files that a path names, which is taken as it is: never as a pattern.
 
     A folder is searched at any depth. Names that begin with '.' or '_' (`_SUCCESS`, `._part-0.parquet`, `_temporary`)
-    are no data by everybody's custom; in a folder that `datasets` saved, the files that its state.json lists count.
+    aren't data, by custom; in a folder that `datasets` saved, the files that its state.json lists count.
 
     Args:
         key: the key of params.yaml that names the path, for messages.
@@ -101,7 +101,7 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
     if not path.is_dir():
         kind = kind_of(path)
         if kind is not None and kind in kinds and kind not in TABLES and path.suffix.lower() in COMPRESSED:
-            raise InputError(f"{path}: arrays are read where they lie and can't be compressed; unpack it")
+            raise InputError(f"{path}: arrays are read in place and can't be compressed; unpack it")
         if kind is None or kind not in kinds:
             raise InputError(f"{path}: unknown kind of file {_shown(path)!r}; {_advice(path, suffixes)}")
         _refuse_pointer(path)

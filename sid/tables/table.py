@@ -298,7 +298,7 @@ def open_table(
     table = Table(path, found, key, id_column, value_column, form)
     if found.left_out:
         names = listed(file.relative_to(path) for file in found.left_out)
-        table.say(f"{path}: {len(found.left_out)} files are no {found.kind} and were left out: {names}")
+        table.say(f"{path}: {len(found.left_out)} files aren't {found.kind} and were left out: {names}")
     return table
 
 

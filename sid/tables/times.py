@@ -209,7 +209,7 @@ class Times:
             self._months_first.append((len(self._parts), places, others))
 
     def _by_people(self, batch: Batch, row: int, value: str) -> tuple[int, int]:
-        """A moment with the day first, and one with the month first; equal where there is no question."""
+        """A moment with the day first, and one with the month first; equal where both are the same."""
         clean = re.sub(r"\b([A-Za-z]{3,9})\.", r"\1", value)
         clean = re.sub(_ZONE_TWICE, r"\1", clean)
         clean = re.sub(
