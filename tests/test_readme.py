@@ -190,7 +190,9 @@ def test_the_sids_shown_are_of_the_shape_that_the_sample_gets(clone: Clone) -> N
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().split()) < 1200
+    # but for the lines of params that it shows, which are to be copied and not read
+    prose = re.sub(r"^```yaml\n.*?^```$", "", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(prose.split()) < 1200
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, "CONTRIBUTING.md", "CHANGELOG.md"])
