@@ -37,7 +37,6 @@ test: $(READY_DEV) ## ruff, mypy and pytest
 	pytest -n 2
 
 docs: $(READY_DEV) ## build docs/ as a site in site/, strictly
-	@python -c "import mkdocs, mkdocstrings" 2> /dev/null || python -m pip install -q -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "open site/index.html, or serve it: python -m mkdocs serve"
 
