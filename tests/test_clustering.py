@@ -144,6 +144,23 @@ def test_nearest_is_nearest_and_ties_go_to_the_lowest_index(shift: float) -> Non
     torch.testing.assert_close(found, exact_distances(vectors, centroids).gather(1, labels[:, None]).flatten())
 
 
+@pytest.mark.parametrize("change", NASTY.values(), ids=NASTY)
+def test_the_way_of_accelerators_gives_the_same_labels(
+    change: Callable[[torch.Tensor], torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = change(mixture(700, 20)).contiguous()
+    on_bisectors = torch.cat([vectors, (vectors[:40] + vectors[5:45]) / 2])
+    for centroids in (vectors[:60], torch.unique(vectors, dim=0)[:60], vectors[:1]):
+        wanted = nearest(on_bisectors, centroids)
+        with monkeypatch.context() as patched:
+            patched.setattr(distances, "_nearest_by_chunks", distances._nearest_unwatched)
+            assert torch.equal(nearest(on_bisectors, centroids, budget_mib=1), wanted)
+            spoilt = on_bisectors.clone()
+            spoilt[17, 3] = torch.inf
+            with pytest.raises(InputError, match="first in row 17"):
+                nearest(spoilt, centroids)
+
+
 def test_equal_centroids_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pair of a row and a copy is a tie: compared one by one, they took 200 times as long."""
     vectors, compared = mixture(2000), []

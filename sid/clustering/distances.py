@@ -49,32 +49,72 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
     check_pair(points, centroids)
     check_finite(Points(centroids), "centroids")
     book = _Book.of(centroids)
+    try:
+        if points.device.type == "cpu":
+            return _nearest_by_chunks(points, book, budget_mib)
+        return _nearest_unwatched(points, book, budget_mib)
+    except _CopiesError:
+        first = distinct(centroids)[0]
+        return first[nearest(points, centroids[first], budget_mib=budget_mib)]
+
+
+def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int) -> Tensor:
+    """`nearest`, each chunk settled while it is in the cache."""
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
 
     def settled(part: slice) -> Tensor:
         rows = points.part(part)
-        moved = rows - book.origin  # (n, D)
-        values = book.product(moved)  # (n, K)
-        found, best = largest(values)
-        if not bool(torch.isfinite(best).all()):  # or the squares overflow float32, and float64 settles them all
-            check_finite(points, "vectors")
-        floor = best - 2 * _rounding(moved, book.half)
-        second = largest(values.scatter_(1, found[:, None], -torch.inf))[1]
-        tied = (~(second < floor)).nonzero().flatten()
+        found, floor, values, doubtful = _proposed(rows, book)
+        tied = doubtful.nonzero().flatten()
         if len(tied):
+            if not bool(torch.isfinite(rows).all()):
+                check_finite(points, "vectors")
             if book.has_copies:
                 raise _CopiesError
             found = _settled(rows, book, values, floor, found, tied)
         return found
 
-    pieces = work_chunks(len(points), max(centroids.shape), points.device, budget_mib)
-    try:
-        for part, found in in_order(pieces, settled, points.device):
-            labels[part] = found
-    except _CopiesError:
-        first = distinct(centroids)[0]
-        return first[nearest(points, centroids[first], budget_mib=budget_mib)]
+    pieces = work_chunks(len(points), max(book.centroids.shape), points.device, budget_mib)
+    for part, found in in_order(pieces, settled, points.device):
+        labels[part] = found
     return labels
+
+
+def _nearest_unwatched(points: Points, book: _Book, budget_mib: int) -> Tensor:
+    """`nearest` on an accelerator: no chunk waits for the host, which settles all doubtful rows at the end."""
+    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    doubtful = torch.empty(len(points), dtype=torch.bool, device=points.device)
+    for part in work_chunks(len(points), max(book.centroids.shape), points.device, budget_mib):
+        labels[part], _, _, doubtful[part] = _proposed(points.part(part), book)
+    tied = doubtful.nonzero().flatten()
+    if not len(tied):
+        return labels
+    if book.has_copies:
+        raise _CopiesError
+    for part in work_chunks(len(tied), max(book.centroids.shape), points.device, budget_mib):
+        rows = points.take(tied[part])
+        if not bool(torch.isfinite(rows).all()):
+            check_finite(points, "vectors")
+        found, floor, values, _ = _proposed(rows, book)
+        every = torch.arange(len(rows), device=rows.device)
+        labels[tied[part]] = _settled(rows, book, values, floor, found, every)
+    return labels
+
+
+def _proposed(rows: Tensor, book: _Book) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What a float32 product says of (n, D) rows; nothing here waits for an accelerator.
+
+    Returns:
+        Labels (n,); the score (n,) below which no centroid is nearest; scores (n, K), that of the label -inf, in memory
+        that the next call may overwrite; and which rows (n,) have another centroid above it. Those that aren't finite,
+        and those whose squares overflow, are among them.
+    """
+    moved = rows - book.origin  # (n, D)
+    values = book.product(moved)  # (n, K)
+    found, best = largest(values)
+    floor = best - 2 * _rounding(moved, book.half)
+    second = largest(values.scatter_(1, found[:, None], -torch.inf))[1]
+    return found, floor, values, ~(second < floor)
 
 
 class _CopiesError(Exception):
