@@ -2,6 +2,9 @@
 # Another interpreter: make PYTHON=python3.12. Another place for the environment: make VENV=/somewhere/venv.
 
 PYTHON ?= python3
+ifeq ($(strip $(PYTHON)),)
+override PYTHON := python3
+endif
 VENV ?= .venv
 
 # not $(abspath ...), which takes a blank in the path for an end of it
@@ -17,7 +20,7 @@ CHROMIUM := { test "$$(id -u)" = 0 && command -v apt-get > /dev/null && apt-get 
 # DVC runs `python` of the PATH
 export PATH := $(BIN):$(PATH)
 
-.PHONY: all ready test bench sample lock clean help
+.PHONY: all ready test docs bench sample lock clean help
 
 all: ready $(READY) ## install what is missing, run what is out of date, show the result
 	@python -m stages.preflight
@@ -32,6 +35,10 @@ test: $(READY_DEV) ## ruff, mypy and pytest
 	ruff format --check .
 	mypy
 	pytest -n 2
+
+docs: $(READY_DEV) ## build docs/ as a site in site/, strictly
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+	@echo "open site/index.html, or serve it: python -m mkdocs serve"
 
 bench: $(READY_DEV) ## speed and quality beside faiss, scikit-learn and k-means-constrained; writes bench/RESULTS.md
 	python -m bench

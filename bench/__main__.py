@@ -1,7 +1,7 @@
 """Run the suites, each contender in a process of its own, and write bench/RESULTS.md.
 
 python -m bench [kmeans] [large] [encode] [balanced] [balanced-large] [memory] [share] [rqvae] [dedupe] [metrics]
-                [export] [tzrec]
+                [export] [fair] [tzrec]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.contenders import mixture
 
 CATALOGUE = ROOT.parent / "shared" / "data" / "industrial" / "embeddings.npy"
 
-TABLES = ("dedupe", "releases", "metrics", "export")  # modules with a `section`
+TABLES = ("fair", "dedupe", "releases", "metrics", "export")  # modules with a `section`
 SUITES = ("kmeans", "large", "encode", "balanced", "balanced-large", "memory", "share", "rqvae", *TABLES, "tzrec")
 Contender = tuple[str, str, dict[str, Any], int]  # what to call it, its name, changes to the job, runs
 
@@ -81,7 +81,7 @@ def suites(data: Path | None) -> dict[str, tuple[str, dict[str, Any], list[Conte
 
 
 def measure(contender: str, job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """One run in a process of its own, on the job's catalogue or on a mixture that lies in the folder from then on."""
+    """One run in a process of its own, on the job's catalogue or on a mixture that stays in the folder."""
     if "data" not in job:
         path = folder / f"{job['rows']}x{job['dim']}.npy"
         if not path.exists():

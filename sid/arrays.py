@@ -55,7 +55,10 @@ def parts(count: int) -> list[slice]:
 
 
 class Rows(Protocol):
-    """Vectors (N, D) that need not fit in memory; the same rows come out equal to the bit however they are read."""
+    """Vectors (N, D) that need not fit in memory; the same rows come out equal to the bit however they are read.
+
+    Several threads may read at once.
+    """
 
     @property
     def dim(self) -> int:

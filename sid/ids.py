@@ -79,7 +79,7 @@ def parse(text: str) -> tuple[int, ...]:
     found = _TOKEN.findall(text)
     letters = "".join(letter for letter, _ in found)
     if not found or letters != ascii_lowercase[: len(found)] or len(_TOKEN.sub("", text)) > 0:
-        raise InputError(f"{text!r} is no Semantic ID: must be tokens of levels a, b, ... like <a_12><b_200><c_7>")
+        raise InputError(f"{text!r} isn't a Semantic ID: must be tokens of levels a, b, ... like <a_12><b_200><c_7>")
     return tuple(int(code) for _, code in found)
 
 

@@ -26,6 +26,9 @@ NOT_GIVEN = "data/none"
 PUBLISHED = "published"
 """The one key of params.yaml that is in no section, so that it's short on a command line."""
 
+_NAME = r"^[A-Za-z0-9_-]+$"
+_PATTERNS = {_NAME: "must be letters (a to z), digits, - and _ only"}
+
 Slack = Annotated[int, Field(ge=0, le=1 << 30)]
 CodeSize = Annotated[int, Field(ge=2, le=1 << 20)]
 PathText = Annotated[str, Field(min_length=1)]
@@ -273,14 +276,14 @@ class Evaluate(Section):
     def _divides(cls, heads: int, info: ValidationInfo) -> int:
         width = info.data.get("width")
         if width is not None and width % (2 * heads):
-            raise ValueError(f"must be so that twice as many divide width, which is {width}")
+            raise ValueError(f"twice this must divide evaluate.width, which is {width}")
         return heads
 
 
 class Export(Section):
     """`export`: what the trainer's files are called and made from."""
 
-    dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
+    dataset: Annotated[str, Field(pattern=_NAME, max_length=100)]
     max_history: Annotated[int, Field(ge=1)] | None
     min_history: Annotated[int, Field(ge=1)]
     keep_longest_only: bool
@@ -330,6 +333,35 @@ class Params:
 def given(path: str) -> Path | None:
     """The path of an optional input, or None where params.yaml names `data/none`."""
     return None if Path(path) == Path(NOT_GIVEN) else Path(path)
+
+
+FILES = (
+    "prepare.embeddings",
+    "prepare.ids",
+    "prepare.items",
+    "interactions.source",
+    "align.behaviour",
+    "export.prompts",
+)
+"""The keys that name files, apart from a release and what a method starts from."""
+
+
+def missing_files(path: str | Path) -> list[str]:
+    """A line for each file that a params.yaml names and that isn't there, whatever else is wrong with it."""
+    raw = read_yaml(path)
+    quant = raw.get("quant") if isinstance(raw.get("quant"), dict) else {}
+    assert isinstance(quant, dict)
+    chosen = quant.get(quant.get("method"), {}) if isinstance(quant.get("method"), str) else {}
+    named = {key: _get(raw, *key.split(".")) for key in FILES}
+    if isinstance(chosen, dict) and "warm_start_file" in chosen:
+        named[f"quant.{quant['method']}.warm_start_file"] = chosen["warm_start_file"]
+    named[PUBLISHED] = raw.get(PUBLISHED)
+    return [
+        f"{path}: {key} is {name!r}: no such file or folder"
+        + ("" if key in ("prepare.embeddings", "export.prompts") else f" ({NOT_GIVEN} means none)")
+        for key, name in named.items()
+        if isinstance(name, str) and name and given(name) is not None and not Path(name).exists()
+    ]
 
 
 def warm_start_file(wanted: Params) -> Path | None:
@@ -389,9 +421,6 @@ def load(
     """
     raw = read_yaml(path)
     problems: list[str] = []
-    published = raw.pop(PUBLISHED, None)
-    if not isinstance(published, str) or not published:
-        problems.append(f"{PUBLISHED} is {_show(published)}: must be the folder of a release, or {NOT_GIVEN}")
     top: dict[str, type[Section]] = {
         "embed": Embed,
         "prepare": Prepare,
@@ -405,13 +434,18 @@ def load(
         "export": Export,
         "release": Continue,
     }
-    problems += _unknown("", raw, [*top, PUBLISHED])
+    unknown, meant = _unknown("", raw, [*top, PUBLISHED])
+    problems += unknown
+    published = raw.pop(PUBLISHED, None)
+    if (not isinstance(published, str) or not published) and PUBLISHED not in meant:
+        problems.append(f"{PUBLISHED} is {_show(published)}: must be the folder of a release, or {NOT_GIVEN}")
     parts: dict[str, Section | None] = {}
     configs: dict[str, MethodConfig] = {}
     for name, kind in top.items():
         section = raw.get(name)
         if not isinstance(section, dict):
-            problems.append(_no_section(name, name in raw, section, kind))
+            if name not in meant:
+                problems.append(_no_section(name, name in raw, section, kind))
             continue
         if name == "quant":
             configs = _methods(section, method_configs, problems)
@@ -451,10 +485,12 @@ def _methods(
     quant: dict[str, Any], method_configs: Mapping[str, type[MethodConfig]], problems: list[str]
 ) -> dict[str, MethodConfig]:
     configs: dict[str, MethodConfig] = {}
+    meant = _unknown("quant.", quant, [*Quant.model_fields, *method_configs])[1]
     for name, kind in method_configs.items():
         section = quant.get(name)
         if not isinstance(section, dict):
-            problems.append(_no_section(f"quant.{name}", name in quant, section, kind))
+            if name not in meant:
+                problems.append(_no_section(f"quant.{name}", name in quant, section, kind))
             continue
         config = _section(f"quant.{name}", section, kind, problems)
         if config is not None:
@@ -466,7 +502,8 @@ def _methods(
 def _section(
     prefix: str, section: dict[str, Any], kind: type[Section], problems: list[str], also: Any = ()
 ) -> Section | None:
-    problems += _unknown(prefix + ".", section, [*kind.model_fields, *also])
+    unknown, meant = _unknown(prefix + ".", section, [*kind.model_fields, *also])
+    problems += unknown
     known = {key: value for key, value in section.items() if key in kind.model_fields}
     try:
         return kind.model_validate(known)
@@ -474,7 +511,12 @@ def _section(
         details = error.errors(include_url=False)
         # a list whose entries are wrong counts as too short as well, which it need not be
         faulty = {detail["loc"][:-1] for detail in details}
-        problems += [_problem(prefix, detail) for detail in details if detail["loc"] not in faulty]
+        problems += [
+            _problem(prefix, detail)
+            for detail in details
+            if detail["loc"] not in faulty
+            and not (detail["type"] == "missing" and detail["loc"] in _meant(details, meant))
+        ]
         return None
 
 
@@ -505,14 +547,29 @@ def _get(raw: dict[str, Any], section: str, key: str) -> Any:
     return found.get(key) if isinstance(found, dict) else None
 
 
-def _unknown(prefix: str, section: dict[str, Any], known: Any) -> list[str]:
-    problems = []
-    for key in section:
+def _unknown(prefix: str, section: dict[str, Any], known: Any) -> tuple[list[str], set[str]]:
+    """A line for each unknown key, and the keys that are missing because they are misspelled: one mistake, one line."""
+    problems: list[str] = []
+    meant: set[str] = set()
+    for key in map(str, section):
         if key not in known:
             close = difflib.get_close_matches(key, list(known), n=1)
+            meant.update(name for name in close if name not in section)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys here: {', '.join(known)}"
             problems.append(f"{prefix}{key} is an unknown key; {hint}")
-    return problems
+    return problems, meant
+
+
+def _meant(details: Sequence[Any], meant: Collection[str]) -> set[tuple[Any, ...]]:
+    """Where keys are missing that are misspelled, in a section and in the sections within it."""
+    places: set[tuple[Any, ...]] = {(name,) for name in meant}
+    missing = [detail["loc"] for detail in details if detail["type"] == "missing"]
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            beside = {str(loc[-1]): loc for loc in missing if loc[:-1] == detail["loc"][:-1]}
+            close = difflib.get_close_matches(str(detail["loc"][-1]), list(beside), n=1)
+            places.update(beside[name] for name in close)
+    return places
 
 
 def _problem(prefix: str, detail: Any) -> str:
@@ -524,7 +581,7 @@ def _problem(prefix: str, detail: Any) -> str:
         return f"{key} is an unknown key"
     limits = detail.get("ctx", {})
     if detail["type"] == "string_pattern_mismatch":
-        rule = f"must match {limits['pattern']}"
+        rule = _PATTERNS[limits["pattern"]]
     elif detail["type"] == "too_short":
         rule = f"must have at least {limits['min_length']} entries"
     elif detail["type"] == "too_long":

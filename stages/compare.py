@@ -1,6 +1,9 @@
-"""What share of the items keep their first tokens from one index to another: python -m stages.compare A B
+"""Compare two indexes: what share of the items keep their first tokens, and which change.
 
-A and B are sids.parquet files, releases, or index.json files (item id -> list of tokens).
+    python -m stages.compare A B [--changed changed.csv] [--page compare.html]
+
+A and B are sids.parquet files, releases, index.json files (item id -> list of tokens), `workspace`, or revisions of Git
+or names of DVC experiments. The page shows their figures, the settings that differ, and examples.
 """
 
 from __future__ import annotations
@@ -10,15 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sid.arrays import Codes
+from sid.catalogue.items import load_items
 from sid.errors import InputError
 from sid.files import write_csv
-from sid.ids import SemanticIds, sid_text
-from sid.measure.churn import churn, padded
-from sid.releases.folder import SIDS
+from sid.ids import sid_text
+from sid.report.comparison import Comparison, page
+from stages import pipeline, revisions
 from stages.run import alone
 
 _SHOWN = 10
@@ -26,46 +26,40 @@ _SHOWN = 10
 
 def main() -> int:
     """0 after the figures are printed; 1 for a user's mistake, one line each on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m stages.compare", description=__doc__)
-    parser.add_argument("before", type=Path, help="the earlier index")
-    parser.add_argument("after", type=Path, help="the later one")
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("before", help="the earlier index")
+    parser.add_argument("after", help="the later one")
     parser.add_argument("--changed", type=Path, metavar="CSV", help="write every item that changed here")
+    parser.add_argument("--page", type=Path, metavar="HTML", help="write a page to look at here")
     given = parser.parse_args()
-    return alone("compare", lambda: _compare(given.before, given.after, given.changed))
+    return alone("compare", lambda: _compare(given.before, given.after, given.changed, given.page))
 
 
-def _compare(before: Path, after: Path, changed: Path | None) -> str:
-    one, other = _read(before), _read(after)
-    common = one.item_ids.filter(one.item_ids.is_in(other.item_ids.to_list()))
-    if common.is_empty():
+def _compare(before: str, after: str, changed: Path | None, html: Path | None) -> str:
+    one, other = revisions.index(before), revisions.index(after)
+    if not set(one.sids.item_ids) & set(other.sids.item_ids):
         raise InputError(f"{before} and {after} have no item in common")
-    codes, codes_after = one.of_items(common, before).codes, other.of_items(common, after).codes
-    found = churn(codes, codes_after)
+    found = Comparison.of(one, other)
     rows = [
-        {"item_id": common[row], "before": sid_text(codes[row].tolist()), "after": sid_text(codes_after[row].tolist())}
-        for row in _changed(codes, codes_after).tolist()
+        {
+            "item_id": found.item_ids[row],
+            "before": sid_text(found.codes[row].tolist()),
+            "after": sid_text(found.codes_after[row].tolist()),
+        }
+        for row in found.changed().tolist()
     ]
     if changed is not None:
         write_csv(changed, ("item_id", "before", "after"), rows)
-    figures = {
-        "common": found["items"],
-        "only_before": len(one.item_ids) - len(common),
-        "only_after": len(other.item_ids) - len(common),
-        "changed": found["changed"],
-        "kept": found["kept"],
-    }
+    if html is not None:
+        items = pipeline.declared()["report"].option("items") if pipeline.PIPELINE.exists() else None
+        titles = load_items(items) if items is not None and items.exists() else None
+        html.write_text(page(found, titles), encoding="utf-8")
     lines = [f"  {row['item_id']}  {row['before']} -> {row['after']}" for row in rows[:_SHOWN]]
     more = [f"  and {len(rows) - _SHOWN:,} more"] if len(rows) > _SHOWN else []
-    return "\n".join([json.dumps(figures, indent=2), *lines, *more])
-
-
-def _changed(codes: Codes, other: Codes) -> NDArray[np.int64]:
-    levels = max(codes.shape[1], other.shape[1])
-    return np.flatnonzero((padded(codes, levels) != padded(other, levels)).any(axis=1))
-
-
-def _read(path: Path) -> SemanticIds:
-    return SemanticIds.read(path / SIDS if path.is_dir() else path)
+    table = [f"  {row['title']}: {row['before']} -> {row['after']} {row['verdict']}" for row in found.headline()]
+    return "\n".join([json.dumps(found.figures, indent=2), *table, *lines, *more])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,19 @@ from stages import pipeline, ready
 MAKEFILE = Path("Makefile")  # of a whole project, whose stages DVC will run
 
 
+def load() -> params.Params:
+    """params.yaml; mistakes in it and the missing files that it names are reported together."""
+    problems: list[str] = []
+    try:
+        wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
+    except InputError as error:
+        problems += error.problems
+    problems += params.missing_files(pipeline.PARAMS) if pipeline.PARAMS.exists() else []
+    if problems:
+        raise InputError(problems)
+    return wanted
+
+
 def check(wanted: params.Params) -> None:
     """Raise InputError or OSError for what would make a stage fail and can be seen without reading every row."""
     if MAKEFILE.exists() and (no_git := ready.git(Path())) is not None:
@@ -33,19 +46,6 @@ def check(wanted: params.Params) -> None:
         if not dropping and source.missing_metadata != "skip":
             params.refuse_too_many(opened.rows, wanted)  # else there may be a place for each that is left
     Prompts.load(wanted.export.prompts)
-    optional = {
-        "prepare.ids": source.ids,
-        "prepare.items": source.items,
-        "interactions.source": wanted.interactions.source,
-        "align.behaviour": wanted.align.behaviour,
-    }
-    missing = [
-        f"{pipeline.PARAMS}: {key} is {path!r}: no such file or folder ({params.NOT_GIVEN} means none)"
-        for key, path in optional.items()
-        if (named := params.given(path)) is not None and not named.exists()
-    ]
-    if missing:
-        raise InputError(missing)
     if (interactions := params.given(wanted.interactions.source)) is not None:
         check_interactions(interactions, wanted.interactions)
 
@@ -64,7 +64,7 @@ def warm_start_note(wanted: params.Params) -> str | None:
 def main() -> int:
     """0 if params.yaml is right and its inputs are there; else 1, with one line per problem on stderr."""
     try:
-        wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
+        wanted = load()
         check(wanted)
         note = warm_start_note(wanted)
     except InputError as error:

@@ -75,7 +75,9 @@ def _publish(name: str) -> str:
 
 def _target(name: str) -> Path:
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} is no name for a release: must be letters, digits, ., _ and -, e.g. 2026-11-28")
+        raise InputError(
+            f"{name!r} can't be the name of a release: must be letters, digits, ., _ and -, e.g. 2026-11-28"
+        )
     target = RELEASES / name
     for path in (target, target.with_name(f"{name}.dvc")):
         refuse_existing(path)

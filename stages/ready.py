@@ -1,6 +1,7 @@
-"""What must be true before anything is installed; `make` runs this with a Python that has no packages yet."""
+"""What must be true before anything is installed; `make` runs this with a Python that has no packages yet.
 
-from __future__ import annotations
+Python 3.6, which some systems still call python3, must be able to read this file: it is told that it is too old.
+"""
 
 import re
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 OLDEST, NEWEST = (3, 11), (3, 13)
 
 
-def problems(environment: Path, chosen: bool) -> list[str]:
+def problems(environment: Path, chosen: bool) -> "list[str]":
     """One line for each thing that is wrong.
 
     Args:
@@ -19,7 +20,7 @@ def problems(environment: Path, chosen: bool) -> list[str]:
     return [line for line in (_python(environment, chosen), git(Path())) if line]
 
 
-def _python(environment: Path, chosen: bool) -> str | None:
+def _python(environment: Path, chosen: bool) -> "str | None":
     version = sys.version_info[:2]
     made = _made_with(environment)
     if made is not None and (not chosen or made == version):
@@ -34,7 +35,7 @@ def _python(environment: Path, chosen: bool) -> str | None:
     return None
 
 
-def _made_with(environment: Path) -> tuple[int, int] | None:
+def _made_with(environment: Path) -> "tuple[int, int] | None":
     try:
         text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -43,11 +44,11 @@ def _made_with(environment: Path) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match and (environment / "bin" / "python").exists() else None
 
 
-def _shown(version: tuple[int, ...]) -> str:
+def _shown(version: "tuple[int, ...]") -> str:
     return ".".join(map(str, version))
 
 
-def git(folder: Path) -> str | None:
+def git(folder: Path) -> "str | None":
     """A line where DVC would find no Git repository at or above a folder, and isn't told to do without."""
     folder = folder.resolve()
     if any((place / ".git").exists() for place in (folder, *folder.parents)):

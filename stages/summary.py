@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from sid.evaluate.ranking import with_spread
-from sid.report.verdict import noise
+from sid.files import read_yaml
+from sid.report.verdict import noise, verdict
+from stages import pipeline
 
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
     "data/sft/": "what trainers read, one folder for each of export.formats",
     "data/quantizer.pth": "the fitted quantizer, for new items",
-    "reports/report.html": "the page to look at first",
-    "reports/*.json": "all figures; dvc metrics diff compares the main ones",
+    "reports/report.html": "the page to look at first: is the index good, and what to do about it",
+    "reports/*.json": "all figures",
 }
 
 TOLD = ("prepare", "interactions", "evaluate", "export")
@@ -83,7 +85,7 @@ def warnings(path: Path) -> list[str]:
 def main() -> int:
     """Print the table; 1 if a report is missing."""
     try:
-        names = ("prepare", "train", "dedupe", "evaluate", "report", "export")
+        names = ("prepare", "train", "index", "dedupe", "evaluate", "report", "export")
         reports = {name: json.loads(Path(f"reports/{name}.json").read_text(encoding="utf-8")) for name in names}
     except FileNotFoundError as error:
         print(f"error: {error.filename}: no such file; run dvc repro first", file=sys.stderr)
@@ -91,6 +93,11 @@ def main() -> int:
     print()
     for name, value in lines(reports):
         print(f"  {name:<12} {value}")
+    judged = verdict(reports)
+    print(f"  {'verdict':<12} {judged.grade}: {judged.headline}")
+    for point in judged.points:
+        if point.advice:
+            print(f"  {'':<12} {point.text} {point.advice}")
     print()
     told = (Path(f"reports/{name}.json") for name in TOLD)
     said = [line for report in told if report.exists() for line in warnings(report)]
@@ -100,7 +107,23 @@ def main() -> int:
         print()
     for path, what in OUTPUTS.items():
         print(f"  {path:<20} {what}")
+    print("\nNext:")
+    for step in next_steps(read_yaml(pipeline.PARAMS)):
+        print(f"  {step}")
     return 0
+
+
+def next_steps(params: dict[str, Any]) -> list[str]:
+    """What to do now, with commands that can be pasted."""
+    sample = str(params["prepare"]["embeddings"]).startswith("data/sample/")
+    return [
+        "open reports/report.html",
+        "source .venv/bin/activate  # before the following",
+        "dvc exp run -S quant.method=rqkmeans && dvc metrics diff  # compares with your last commit",
+        "your own data: prepare.embeddings, prepare.items and interactions.source in params.yaml, then make"
+        if sample
+        else "git commit --all && python -m stages.publish NAME  # keeps this index: docs/releases.md",
+    ]
 
 
 if __name__ == "__main__":

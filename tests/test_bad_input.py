@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages import preflight
+from stages import preflight, run
 from tests.conftest import Project, catalogue, make_project
 
 
@@ -193,7 +194,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ),
     ("missing vector", "prepare", parquet(["x", "y"], [[1.0], None]), "1 rows have no vector (items y)"),
     ("missing id", "prepare", parquet(["x", None], [[1.0], [2.0]]), "row 1 has no item_id"),
-    ("duplicate ids", "prepare", parquet(["x", "y", "x"], LISTS), "in.parquet: 1 item ids stand more than once"),
+    ("duplicate ids", "prepare", parquet(["x", "y", "x"], LISTS), "in.parquet: 1 item ids occur more than once"),
     (
         "shards of other width",
         "prepare",
@@ -248,7 +249,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "id twice in JSON",
         "prepare",
         text("items.json", '{"0": {}, "0": {}}'),
-        "items.json: 1 keys stand more than once",
+        "items.json: 1 keys occur more than once",
     ),
     ("broken JSONL", "prepare", jsonl('{"item_id": 0}', "{"), "items.jsonl: line 2 is broken JSON"),
     ("JSONL without id", "prepare", jsonl('{"title": "x"}'), "items.jsonl: line 1 has item_id None"),
@@ -258,7 +259,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         csv("id,title\n0,x\n"),
         "items.csv: no column item_id; its columns are id, title; did you mean prepare.item_id_column: id?",
     ),
-    ("CSV id twice", "prepare", csv("item_id,title\n0,x\n0,y\n"), "items.csv: 1 item ids stand more than once"),
+    ("CSV id twice", "prepare", csv("item_id,title\n0,x\n0,y\n"), "items.csv: 1 item ids occur more than once"),
     ("ragged CSV", "prepare", csv("item_id,title\n0,x,y,z\n"), "items.csv: line 2 has 4 fields, its header has 2"),
     ("output folder is a file", "prepare", file_in_the_way, "reports/prepare.json: can't be written"),
     ("params missing", "train", lambda p: p.path("params.yaml").unlink(), "params.yaml: no such file"),
@@ -357,16 +358,23 @@ def save_codes(project: Project) -> None:
 
 @pytest.mark.parametrize(("stage", "break_it", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_one_clear_line_and_nothing_lost(
-    finished: Project, stage: str, break_it: Callable[[Project], None], said: str
+    finished: Project,
+    stage: str,
+    break_it: Callable[[Project], None],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     project = finished
     break_it(project)
     before = project.contents() if project.path("reports").is_dir() else {}
-    done = project.run(stage)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
+    monkeypatch.chdir(project.folder)
+    # in this process, which has loaded all packages already
+    assert run._run(stage, import_module(f"stages.{stage}").main, project.paths(stage)) == 1
+    done = capsys.readouterr()
+    assert done.out == ""
+    lines = done.err.splitlines()
+    assert len(lines) == 1, done.err
     assert lines[0].startswith(f"{stage}: error: ")
     assert said in lines[0]
     if before:
@@ -416,6 +424,7 @@ def test_preflight_tells_of_a_warm_start_file_with_other_content(
     project.params(quant__method="rqkmeans_plus", quant__e_dim=8)
     project.params(**{f"quant__rqkmeans_plus__{name}": value for name, value in changes.items()})
     project.succeed("train")
+    capsys.readouterr()
     assert len(project.report("train")["warm_start_sha256"]) == 64
     assert preflight.main() == 0
     assert capsys.readouterr().err == ""
@@ -431,4 +440,7 @@ def test_preflight_tells_of_a_warm_start_file_with_other_content(
     project.params(quant__method="rqkmeans_plus")
     project.path("warm.pth").unlink()
     assert preflight.main() == 1
-    assert capsys.readouterr().err == "error: warm.pth: No such file or directory\n"
+    assert capsys.readouterr().err == (
+        "error: params.yaml: quant.rqkmeans_plus.warm_start_file is 'warm.pth': no such file or folder "
+        "(data/none means none)\n"
+    )

@@ -16,10 +16,12 @@ from sid.arrays import ArrayRows
 from sid.clustering import balanced as balanced_module
 from sid.clustering import distances
 from sid.clustering import kmeans as kmeans_module
+from sid.clustering import points as points_module
 from sid.clustering import prices as prices_module
 from sid.clustering.balanced import balanced_assign, balanced_kmeans, share_out, size_bounds
 from sid.clustering.distances import all_distances
 from sid.clustering.kmeans import kmeans, nearest, squared_distances
+from sid.clustering.passes import in_order
 from sid.clustering.points import Points, sub_seed
 from sid.clustering.scores import HeldScores
 from sid.errors import InputError
@@ -407,3 +409,59 @@ def test_what_balanced_refuses() -> None:
         balanced_kmeans(vectors, 4, solver="fast")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="k must be at most"):
         balanced_kmeans(vectors, 21)
+
+
+def test_many_centroids_are_seeded_in_groups_nearly_as_well_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far better than the draws alone that were all there was for many centroids."""
+    vectors = mixture(6000, 16, centres=300)
+
+    def after_one(seed: int) -> float:
+        return kmeans(vectors, 256, max_iters=1, seed=seed).inertia[0]
+
+    at_once = np.median([after_one(seed) for seed in range(3)])
+    monkeypatch.setattr(kmeans_module, "_TOGETHER", 256)
+    in_groups = np.median([after_one(seed) for seed in range(3)])
+    monkeypatch.setattr(kmeans_module, "_CANDIDATES", 1)
+    drawn = np.median([after_one(seed) for seed in range(3)])
+    assert at_once <= in_groups <= at_once + 0.35 * (drawn - at_once)
+    monkeypatch.setattr(kmeans_module, "_CANDIDATES", 4)
+    for kind in ("all rows equal", "half the rows identical", "one far outlier"):
+        rows = NASTY[kind](mixture(900)).contiguous()
+        found, again = (kmeans(rows, 100, max_iters=2) for _ in range(2))
+        assert torch.equal(found.centroids, again.centroids)
+        assert len(torch.unique(found.labels)) == min(100, len(torch.unique(rows, dim=0)))
+
+
+@pytest.mark.parametrize("threads", [2])
+def test_the_number_of_threads_changes_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(points_module, "_CACHE_BYTES", 1 << 15)  # many chunks
+    vectors, before = mixture(2000), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            found.append(kmeans(vectors, 40))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].centroids, found[1].centroids)
+    assert torch.equal(found[0].labels, found[1].labels)
+
+
+def test_a_pass_raises_what_the_first_piece_raises_and_leaves_its_threads_free() -> None:
+    def work(piece: int) -> int:
+        if piece > 3:
+            raise ValueError(piece)
+        return piece * piece
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = in_order(range(50), work, torch.device("cpu"))
+        assert [next(found) for _ in range(4)] == [(0, 0), (1, 1), (2, 4), (3, 9)]
+        with pytest.raises(ValueError, match="4"):
+            next(found)
+        nested = in_order(range(4), lambda _: list(in_order(range(3), int, torch.device("cpu"))), torch.device("cpu"))
+        assert [one for _, one in nested] == [[(0, 0), (1, 1), (2, 2)]] * 4
+    finally:
+        torch.set_num_threads(before)

@@ -599,7 +599,7 @@ def no_token(entries: dict[str, Any]) -> Any:
     [
         (lacks, "lacks 1 of 60 items, item '7' for one"),
         (shorter, "item '7' has 1 tokens, but others have 3"),
-        (no_token, "item '7': 'a_1<b_2><c_3>' is no Semantic ID"),
+        (no_token, "item '7': 'a_1<b_2><c_3>' isn't a Semantic ID"),
         (lambda entries: [], "must be an object of item id -> list of tokens"),
     ],
 )

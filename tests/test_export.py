@@ -20,12 +20,14 @@ from sid.catalogue.metadata import read_metadata
 from sid.catalogue.texts import cleaned
 from sid.decoding.trie import Trie
 from sid.errors import InputError
-from sid.export import columns
+from sid.export import columns, estimate, write_all
 from sid.export.formats import FORMATS
-from sid.export.prompts import TASKS
+from sid.export.histories import Behaviour
+from sid.export.prompts import TASKS, Prompts
+from sid.export.source import Source
 from sid.ids import SemanticIds
 from tests.conftest import CATALOGUE, needs_catalogue
-from tests.shop import INTER, NASTY, export, inter, lines, load, shop, wanted
+from tests.shop import INTER, NASTY, export, inter, lines, load, read, shop, wanted
 
 TITLED = [row for row, title in enumerate(NASTY) if title and title.strip()]
 SHARED = (
@@ -523,3 +525,36 @@ def test_the_real_catalogue_for_minionerec(tmp_path: Path) -> None:
     (info,) = (tmp_path / "minionerec/info").iterdir()
     for line, item in zip(info.read_text().splitlines(), source, strict=True):
         assert line.split("\t") == ["".join(published[item]), " ".join(source[item]["title"].split()), item]
+
+
+@pytest.mark.parametrize("formats", [["alpaca"], ["minionerec"], ["minionerec", "prompt_completion", "index"]])
+@pytest.mark.parametrize("longest", [3, None])
+def test_the_size_is_said_before_it_is_written_and_is_about_right(
+    tmp_path: Path, formats: list[str], longest: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items, users = 50, 40
+    codes = np.stack([np.arange(items) // 10, np.arange(items) % 10], axis=1).astype(np.int32)
+    names = pl.Series("item_id", [str(row) for row in range(items)])
+    sids = SemanticIds(names, codes, (8, 16))
+    frame = pl.DataFrame({"item_id": names, **{name: [f"{name} of {row}" for row in names] for name in FIELDS}})
+    rows = [(f"u{user}", (user * 7 + step) % items, step) for user in range(users) for step in range(4 + user)]
+    table = "".join(f"{user},{item},{time}\n" for user, item, time in rows)
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n" + table)
+    section = wanted(formats=formats, max_history=longest, tasks=["sid_history_to_sid", "title_to_sid"])
+    interactions = read(tmp_path / "log.csv", names).interactions
+    said: list[str] = []
+    (tmp_path / "sft").mkdir()
+    figures = write_all(tmp_path / "sft", sids, frame, interactions, section, said.append)
+    files = [path for path in (tmp_path / "sft").rglob("*") if path.suffix in (".csv", ".json", ".jsonl")]
+    grows = sum(path.stat().st_size for path in files if not path.name.endswith((".index.json", ".item.json")))
+    source = Source("shop", sids, frame, Behaviour.of(interactions, section))
+    expected = estimate.estimate(source, Prompts.load(section.prompts), section)
+    made = sum(sum(task.values()) for task in figures["records"].values())
+    assert expected.records == (made if formats != ["minionerec"] else 0)
+    assert 0.8 < expected.bytes / grows < 1.2
+    assert said[0] == expected.line()
+    assert not any("the export is large" in line for line in figures["warnings"])
+    monkeypatch.setattr(estimate, "LARGE_BYTES", expected.bytes - 1)
+    large = expected.warning(section)
+    assert large is not None
+    assert f"export.max_history is {longest or 'null (all)'}" in large

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,15 @@ def test_any_other_failure_of_a_stage_keeps_its_traceback() -> None:
     done = python("import stages; 1 / 0")
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_an_old_python_can_read_what_tells_it_that_it_is_too_old() -> None:
+    source = (ROOT / "stages" / "ready.py").read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 6))
+    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert "__future__" not in imported  # annotations, which Python 3.6 doesn't have there
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    annotations = [node.returns for node in functions] + [
+        arg.annotation for node in functions for arg in node.args.args
+    ]
+    assert all(isinstance(one, ast.Name | ast.Constant) for one in annotations if one is not None)

@@ -80,7 +80,7 @@ def test_sections_are_frozen() -> None:
         ("quant.device", "gpu", "quant.device is 'gpu': must be 'auto', 'cpu' or 'cuda'"),
         ("dedupe", "reassign", "dedupe is 'reassign': must be a section of keys"),
         ("dedupe.max_suffix", 1, "dedupe.max_suffix is 1: must be greater than or equal to 2"),
-        ("export.dataset", "a.b", "export.dataset is 'a.b': must match"),
+        ("export.dataset", "a.b", "export.dataset is 'a.b': must be letters (a to z), digits, - and _"),
         ("interactions.split", "random", "interactions.split is 'random': must be 'leave_one_out' or 'temporal'"),
         ("export.dataset", "a" * 101, f"export.dataset is '{'a' * 101}': must have at most 100 characters"),
         (
@@ -198,3 +198,53 @@ def test_a_level_more_than_letters_is_refused(tmp_path: Path, strategy: str) -> 
     most = {"quant.num_emb_list": [2] * 26, "dedupe.strategy": strategy}
     (problem,) = problems(tmp_path, most)
     assert f"dedupe.strategy is '{strategy}', one level more than the 26 of quant.num_emb_list" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "typo", "value"),
+    [
+        ("published", "publishd", "data/none"),
+        ("prepare", "prepar", {}),
+        ("quant.num_emb_list", "num_emb_lst", [4, 4]),
+        ("quant.rqkmeans", "rqkmean", {}),
+        ("quant.rqvae.epochs", "epoch", 3),
+        ("quant.rqkmeans_plus.rqkmeans.max_iters", "max_iter", 3),
+        ("align.smooth.alpha", "alfa", 0.5),
+    ],
+)
+def test_a_typo_is_one_mistake(tmp_path: Path, key: str, typo: str, value: object) -> None:
+    dotted = ".".join([*key.split(".")[:-1], typo])
+    (line,) = problems(tmp_path, {dotted: value}, remove=(key,))
+    assert line.startswith(f"{dotted} is an unknown key")
+    two = problems(tmp_path, {dotted: value, "export.seed": -1}, remove=(key,))
+    assert len(two) == 2
+
+
+def test_files_that_are_missing_are_told_with_all_other_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from stages import preflight
+
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values["prepare"] |= {"embeddings": "no/vectors.npy", "items": "no/items.json", "normalize": "l3"}
+    values["interactions"]["source"] = "no/inter"
+    values["published"] = "releases/none"
+    values["quant"] |= {"method": "rqkmeans_plus", "e_dim": -1}
+    values["quant"]["rqkmeans_plus"]["warm_start_file"] = "no/books.npz"
+    values["export"]["prompts"] = "no/prompts.yaml"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    assert preflight.main() == 1
+    said = capsys.readouterr().err.splitlines()
+    for part in (
+        "prepare.normalize is 'l3'",
+        "quant.e_dim is -1",
+        "prepare.embeddings is 'no/vectors.npy': no such file or folder",
+        "prepare.items is 'no/items.json': no such file or folder (data/none means none)",
+        "interactions.source is 'no/inter'",
+        "quant.rqkmeans_plus.warm_start_file is 'no/books.npz'",
+        "published is 'releases/none'",
+        "export.prompts is 'no/prompts.yaml'",
+    ):
+        assert len([line for line in said if part in line]) == 1, part
+    assert len(said) == 8

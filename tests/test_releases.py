@@ -24,8 +24,10 @@ from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.folder import open_release
 from stages import preflight
+from tests import test_report as report_page
 from tests.conftest import ENVIRONMENT, ROOT, Project, catalogue, make_project
 from tests.releasing import INDEX, catalogue_of, publish_from, sids_of
+from tests.test_report import check_page
 
 VECTORS = catalogue(80, seed=3)
 IDS = [f"{row}" for row in range(80)]
@@ -84,7 +86,10 @@ def test_two_days_of_an_index(day1: Project) -> None:
     assert drift["verdict"]["say"] in ("append", "refresh")
     assert churn["after"]["kept"] == {"first_1": 1.0, "first_2": 1.0, "all": 1.0}
     assert churn["before"] is None
-    assert "Since the release day1" in day1.path("reports/report.html").read_text()
+    page = check_page(
+        day1.path("reports/report.html").read_text(), {name: day1.report(name) for name in report_page.REPORTS}
+    )
+    assert {"drift.items.new", "drift.verdict.say", "churn.after.kept.all"} <= set(page.shown)
 
     new = json.loads(day1.path("data/sft/new/index/shop.index.json").read_text())
     assert sorted(new, key=int) == IDS[60:]
@@ -186,7 +191,7 @@ DAMAGE: dict[str, tuple[Callable[[Project], object], str]] = {
     ),
     "an id twice": (
         tabled(lambda table: table.with_columns(pl.lit("7").alias("item_id"))),
-        "releases/day1/sids.parquet and retired.parquet: 1 item ids stand more than once",
+        "releases/day1/sids.parquet and retired.parquet: 1 item ids occur more than once",
     ),
     "impossible codes": (tabled(codes_of(4)), "releases/day1/sids.parquet, codes: row 0 has code 4 at level 0"),
 }
@@ -291,7 +296,7 @@ def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"3": ["<b_1>"]}')
     done = run(day1, "stages.compare", "releases/day1", str(tmp_path / "other.json"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "item '3': '<b_1>' is no Semantic ID" in done.stderr
+    assert "item '3': '<b_1>' isn't a Semantic ID" in done.stderr
 
 
 def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
@@ -328,7 +333,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
     do("git", "init", "-q")
     do("git", "add", "-A")
     do("git", "commit", "-qm", "start")
-    do(*publish, "../day1", fails="publish: error: '../day1' is no name for a release")
+    do(*publish, "../day1", fails="publish: error: '../day1' can't be the name of a release")
     do(*publish, "day1", fails="out of date: run dvc repro")
     do(sys.executable, "-m", "dvc", "repro", "-q", "dedupe")
     do(*publish, "day1", fails="are not as in Git, so the release couldn't be traced: commit ")

@@ -22,15 +22,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sid.errors import InputError
-from sid.tables import as_text, delimited, differences, open_table
+from sid.tables import as_text, delimited, differences, files, json_text, open_table
 from sid.tables.files import natural
+from sid.tables.text import PLAIN, Form
 
 HEADER = "user_id,item_id,timestamp\n"
 
 
-def rows(path: Path, *columns: str, keys: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+def rows(path: Path, *columns: str, keys: tuple[str, ...] = (), form: Form = PLAIN) -> list[tuple[Any, ...]]:
     """The whole table, missing values as None."""
-    table = open_table(path, "interactions.source")
+    table = open_table(path, "interactions.source", form=form)
     wanted = columns or tuple(table.names)
     found: list[tuple[Any, ...]] = []
     for batch in table.batches(wanted, keys):
@@ -38,7 +39,7 @@ def rows(path: Path, *columns: str, keys: tuple[str, ...] = ()) -> list[tuple[An
         plain = [value if isinstance(value, list) else value.to_pylist() for value in values]
         found += list(zip(*plain, strict=True))
         assert len(set(map(len, plain))) <= 1
-        assert [batch.place(row) for row in range(batch.rows)]
+        assert all(batch.place(row) for row in {0, batch.rows // 2, batch.rows - 1} if batch.rows)
     return found
 
 
@@ -61,51 +62,98 @@ def as_read(cell: str) -> str | None:
     return None if cell in ("", r"\N") else cell
 
 
-def check(path: Path, table: list[tuple[str, ...]]) -> None:
-    """The table as it was written, or a refusal that names a line."""
+def check(path: Path, table: list[tuple[str, ...]], form: Form = PLAIN) -> None:
+    """The table as it was written, or a refusal that names a line; never that where no field is over several lines."""
     want = [tuple(map(as_read, row)) for row in table]
     try:
-        got = rows(path, keys=("id",))
-    except InputError as refused:
-        error = refused
+        got = rows(path, keys=("id",), form=form)
+    except InputError as error:
+        refused = str(error)
     else:
         assert got == want
         return
-    assert re.search(r"line \d+", str(error)), str(error)
+    assert re.search(r"line \d+", refused), refused
+    assert any(end in cell for row in table for cell in row for end in "\r\n"), refused
+
+
+def written(table: list[tuple[str, ...]], end: str, **style: Any) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator=end, **style)
+    writer.writerow(("id", "one", "two", "last"))
+    writer.writerows(table)
+    return text.getvalue()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     TABLES,
     st.sampled_from([",", ";", "\t", "|"]),
-    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
-    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "gb18030"]),
+    st.sampled_from([".csv", ".csv.gz"]),
     st.sampled_from([1 << 20, 40]),
 )
 def test_what_pythons_csv_writes_is_read_or_refused(
-    tmp_path: Path, table: list[tuple[str, ...]], delimiter: str, end: str, quoting: Any, encoding: str, block: int
+    tmp_path: Path,
+    table: list[tuple[str, ...]],
+    delimiter: str,
+    end: str,
+    quoting: Any,
+    encoding: str,
+    suffix: str,
+    block: int,
 ) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
     # old Pythons write "\r" without quotes, which at the end of a line is no text any more
     table = [(*row, "end") for row in table]
-    writer.writerow(("id", "one", "two", "last"))
-    writer.writerows(table)
+    if end == "\r":  # every CR ends a line, within quotes as well
+        table = [tuple(cell.replace("\r", "").replace("\n", "") for cell in row) for row in table]
+    raw = written(table, end, delimiter=delimiter, quoting=quoting).encode(encoding)
     before, delimited.BLOCK_BYTES = delimited.BLOCK_BYTES, block
+    form = Form(encoding=encoding) if encoding == "gb18030" else PLAIN
     try:
-        check(write(tmp_path / "log.csv", text.getvalue().encode(encoding)), table)
+        check(write(tmp_path / f"log{suffix}", gzip.compress(raw) if suffix == ".csv.gz" else raw), table, form)
     finally:
         delimited.BLOCK_BYTES = before
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.dictionaries(st.sampled_from(["id", "one", "two"]), CELLS | st.none() | st.integers()), min_size=1))
-def test_what_pythons_json_writes_is_read(tmp_path: Path, table: list[dict[str, Any]]) -> None:
+@given(TABLES, st.sampled_from([1 << 20, 40]))
+def test_quotes_that_are_escaped_by_backslashes_are_read_or_refused(
+    tmp_path: Path, table: list[tuple[str, ...]], block: int
+) -> None:
+    table = [(*(cell.replace("\\", "/") for cell in row), "end") for row in table]
+    text = written(table, "\n", quoting=csv.QUOTE_ALL, doublequote=False, escapechar="\\")
+    before, delimited.BLOCK_BYTES = delimited.BLOCK_BYTES, block
+    try:
+        check(write(tmp_path / "log.csv", text), table)
+    finally:
+        delimited.BLOCK_BYTES = before
+
+
+VALUES = CELLS | st.none() | st.integers() | st.booleans() | st.floats(allow_nan=False) | st.lists(CELLS, max_size=2)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["id", "one", "two"]), VALUES), min_size=2),
+    st.booleans(),
+    st.sampled_from(["\n", "\n\n", "\r\n"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.integers(1, 3),
+)
+def test_what_pythons_json_writes_is_read(
+    tmp_path: Path, table: list[dict[str, Any]], ascii: bool, end: str, encoding: str, batch: int
+) -> None:
     want = [tuple(record.get(name) for name in ("id", "one", "two")) for record in table]
-    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n\n" for record in table)
-    assert rows(write(tmp_path / "log.jsonl", lines), "id", "one", "two") == want
-    assert rows(write(tmp_path / "log.json", json.dumps(table)), "id", "one", "two") == want
+    lines = "".join(json.dumps(record, ensure_ascii=ascii) + end for record in table).encode(encoding)
+    whole = json.dumps(table, ensure_ascii=ascii, indent=batch % 2 or None).encode(encoding)
+    before, json_text._ROWS = json_text._ROWS, batch
+    try:
+        for name, raw in (("a.jsonl", lines), ("b.json", lines), ("c.json", whole), ("d.jsonl", whole)):
+            assert rows(write(tmp_path / name, raw), "id", "one", "two") == want, name
+    finally:
+        json_text._ROWS = before
 
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
@@ -168,6 +216,42 @@ def test_odd_text_that_has_a_meaning(tmp_path: Path, content: str, want: list[tu
 def test_what_has_none_is_refused_by_line(tmp_path: Path, name: str, content: str | bytes, said: str) -> None:
     with pytest.raises(InputError, match=said):
         rows(write(tmp_path / name, content), "a", keys=("a",))
+
+
+@pytest.mark.parametrize(
+    ("ids", "times"),
+    [
+        (["B00L1I1VMG", "B0083J1UQW", "0262033844", "B07PNNCSP9"], [1588687728923, 1588615855070, 2, 3]),
+        (["AGKHLEW2SOWHNMFQIJGBECAF7INQ", "AHV6QCNBJNSGLATP56JAWJ3C4G2A", "A1", "A2SUAM1J3GNN3B"], [1, 22, 333, 4444]),
+        (["17", "18", "1900", "20"], ["2019-01-01", "2020-02-02T10:00:00Z", "2019-01-01", "2019-01-01"]),
+        (["3fa85f64-5717-4562-b3fc-2c963f66afa6", "c2f1a0de-0b1d-4ad2-9c0a-1b2c3d4e5f60", "x1", "y2"], [1, 2, 3, 4]),
+        (["red-shoe", "blue-hat", "a-b", "c-d"], [1, 2, 3, 4]),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_quote_that_would_swallow_rows_is_seen_by_ids_of_any_make(
+    tmp_path: Path, ids: list[str], times: list[Any], first: bool
+) -> None:
+    texts = ['"24 inch', "fine", 'the end"', "fine"] if not first else ['"a', "b", "c", 'd"']
+    lines = [f"{one},{time},{text}" for one, time, text in zip(ids, times, texts, strict=True)]
+    path = write(tmp_path / "t.csv", "item_id,timestamp,text\n" + "\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="line 2 has a quote that isn't closed: its field would take line 3"):
+        rows(path, keys=("item_id", "timestamp"))
+
+
+@pytest.mark.parametrize("text", ["a\nb, c", "Sizes:\nS, M\n1, 2 and 3", "x\n\n,y"])
+def test_a_text_over_lines_with_commas_is_no_row(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "t.csv", f'item_id,text\nB1,"{text}"\nB2,x\n')
+    assert rows(path, keys=("item_id",)) == [("B1", text), ("B2", "x")]
+
+
+@pytest.mark.parametrize("block", [7, 1 << 20])
+def test_two_characters_between_fields_wherever_a_block_ends(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    path = write(tmp_path / "t.dat", "a::b::c\n" + "".join(f'{n}::"x: {n}:::y\n' for n in range(200)))
+    assert rows(path) == [(str(n), f'"x: {n}', ":y") for n in range(200)]
 
 
 @pytest.mark.parametrize("block", [20, 1 << 20])
@@ -252,6 +336,9 @@ def test_folders_that_are_no_tables(tmp_path: Path) -> None:
             open_table(tmp_path / name, "k")
     with pytest.raises(InputError, match="a Delta Lake table"):
         open_table(tmp_path / "delta/sub", "k")
+    for inside in ("ice/sub", "delta/sub"):
+        with pytest.raises(InputError, match=r"an Iceberg table|a Delta Lake table"):
+            open_table(tmp_path / inside, "k")
     write(tmp_path / "two/a.csv", "a\n1\n")
     parquet(tmp_path / "two/b.parquet", a=[1])
     with pytest.raises(InputError, match=r"files of several kinds: 1 csv .* 1 parquet"):
@@ -259,6 +346,19 @@ def test_folders_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="a folder without data files"):
         open_table(tmp_path / "none", "k")
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_stands_for_a_file_that_is_not_there(tmp_path: Path, folder: bool) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    for name in ("lfs/a.parquet", "lfs2/a.csv", "lfs3/a.npy"):
+        path = write(tmp_path / name, pointer)
+        with pytest.raises(InputError, match=r"a\.\w+: is a pointer of Git LFS .* git lfs pull"):
+            files.find(path.parent if folder else path, "k", ["csv", "parquet", "npy"])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/a.csv").symlink_to("/nowhere/b.csv")
+    with pytest.raises(InputError, match=r"a\.csv: is a link to /nowhere/b\.csv, which isn't there|no such file"):
+        open_table(tmp_path / ("links" if folder else "links/a.csv"), "k")
 
 
 def test_natural_order() -> None:

@@ -29,7 +29,7 @@ def test_text_round_trips(codes: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "<a_1", "<b_1>", "<a_1><c_2>", "<a_01>", "<a_-1>", "<a_1> <b_2>", "<A_1>"])
 def test_parse_refuses_what_is_no_semantic_id(text: str) -> None:
-    with pytest.raises(InputError, match="is no Semantic ID"):
+    with pytest.raises(InputError, match="isn't a Semantic ID"):
         tokens.parse(text)
 
 

@@ -114,6 +114,31 @@ def test_the_verdict(changes: dict[str, Any], grade: str) -> None:
     assert verdict.verdict(graded(**changes)).grade == grade
 
 
+@pytest.mark.parametrize(
+    ("policy", "said"), [("warn", "codes and R² describe that distance"), ("clip", "was moved in")]
+)
+def test_the_verdict_names_the_item_that_lies_far_from_all_others(policy: str, said: str) -> None:
+    changes = {"prepare__outlier_rows": 1, "prepare__outlier_row_ids": ["B0 <far>"], "prepare__outliers": policy}
+    (point,) = [point for point in verdict.verdict(graded(**changes)).points if "far from all others" in point.text]
+    assert "Item B0 <far> lies far" in point.text
+    assert said in point.text
+
+
+@pytest.mark.parametrize(
+    ("own", "std", "chance", "grade"),
+    [(0.08, 0.002, 0.06, "good"), (0.06, None, 0.05, "good"), (0.061, 0.002, 0.06, "fair"), (0.05, 0.0, 0.06, "fair")],
+)
+def test_a_recommender_must_gain_by_the_index(own: float, std: float | None, chance: float, grade: str) -> None:
+    evaluation = {
+        "seeds": [0, 1, 2],
+        "test": {"ndcg_at_10": {"mean": own, "std": std}},
+        "controls": {"random": {"test": {"ndcg_at_10": chance}}},
+    }
+    assert verdict.verdict({**graded(), "evaluate": evaluation}).grade == grade
+    without = {**evaluation, "controls": {}}
+    assert len(verdict.verdict({**graded(), "evaluate": without}).points) == len(verdict.verdict(graded()).points)
+
+
 def test_a_weak_point_says_what_to_do() -> None:
     trial = {"method": "rqkmeans", "num_emb_list": "256 x 256", "collision_rate": 0.08, "r2": 0.7}
     changes = {"dedupe__moved_share": 0.55, "report__mse_added_share": 0.17, "report__before__collision_rate": 0.5}

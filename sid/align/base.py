@@ -38,7 +38,7 @@ class Aligner:
 
     A vector's direction u, seen from `centre`, goes through what the method learnt: u + u @ shift, or that and
     gelu(u @ hidden + bias) @ out; it keeps its distance from the centre. Where there is `beside`, `scales[0]` times
-    the result and `scales[1]` times u @ beside stand in one row.
+    the result and `scales[1]` times u @ beside are in one row.
 
     Attributes:
         method: the name of the method that made it, as in `align.method`.

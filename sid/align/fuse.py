@@ -3,7 +3,7 @@
 The vectors come from a user's own model, or from the graph of the train split: the singular vectors of its weights,
 each divided by the square roots of both degrees (as in spectral clustering: Ng et al., NeurIPS 2001), scaled by the
 square roots of the singular values, each item's brought to length 1 and weighed by its evidence n / (n + 8). Items
-without such a vector get the one that their text foretells, by ridge regression.
+without such a vector get the one that their text predicts, by ridge regression.
 """
 
 from __future__ import annotations

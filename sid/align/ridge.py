@@ -1,4 +1,4 @@
-"""A linear map with the penalty that foretells best what it has not seen, from sums alone: rows are read once."""
+"""A linear map with the penalty that best predicts what it has not seen, from sums alone: rows are read once."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ which is the posterior mean of what an item is used with when its text is the pr
 item that was used a hundred times is told by its neighbours, one that was used once by its text. How much that is worth
 differs from catalogue to catalogue. `auto` asks the train split: of some users the last step is kept aside, and the
 evidence is taken under which the item of that step is found best among the neighbours of the one before it. Where the
-graph foretells nothing, the answer is 'infinite', and no vector moves.
+graph predicts nothing, the answer is 'infinite', and no vector moves.
 
 Items without neighbours move as their text says: by a linear map from a direction to where items like it moved, a
 ridge regression whose penalty is chosen on a fifth of the items with neighbours. It is all that a new item needs.
@@ -47,7 +47,7 @@ Doubles = NDArray[np.float64]
 
 
 def align(inputs: Inputs, make: Make) -> Aligned:
-    """Write the smoothed vectors; nothing where the graph has no edge, or foretells nothing.
+    """Write the smoothed vectors; nothing where the graph has no edge, or predicts nothing.
 
     Args:
         inputs: `config` is the section `align.smooth`.
@@ -62,7 +62,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     weights = neighbour_weights(graph, config.popularity)
     evidence, tried = _evidence(inputs, config, found)
     if not np.isfinite(evidence):
-        said = "what people did foretells no step of the train split better than the text does: no vector was moved"
+        said = "what people did predicts no step of the train split better than the text does: no vector was moved"
         return Aligned(UNCHANGED.aligner, {"evidence": None, "evidence_tried": tried}, (said,))
     shares = _shares(graph.degrees, config.alpha, evidence)
     ridge = Ridge(found.units.shape[1])

@@ -141,7 +141,7 @@ def _open_arrays(
     if names is not None and ids is not None:
         _check_count(path, rows, names, ids)
     dtype = np.result_type(*(part.dtype for part in parts)).name
-    notes = [] if not found.left_out else [f"{path}: {len(found.left_out)} files are no {found.kind} and were left out"]
+    notes = [] if not found.left_out else [f"{path}: {len(found.left_out)} files aren't {found.kind} and were left out"]
     if len(parts) > 1 and names is None:
         notes.append(f"{path}: {len(parts)} files in the order {found.files[0].name} ... {found.files[-1].name}")
     return _ArraySource(path, rows, first.dim, dtype, notes, tuple(parts), names)

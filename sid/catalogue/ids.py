@@ -15,6 +15,7 @@ from sid.tables.files import kind_of
 from sid.tables.json_text import whole
 from sid.tables.text import text_lines
 
+_LINES = (".txt", ".dat", ".data")
 _TABLES = ("csv", "tsv", "jsonl", "parquet", "arrow")
 
 
@@ -39,7 +40,7 @@ def read_ids(path: Path, item_id_column: str) -> pl.Series:
         return _of_array(path)
     if kind == "json":
         return _of_json(path)
-    if kind in _TABLES and path.suffix.lower() != ".txt":
+    if kind in _TABLES and path.suffix.lower() not in _LINES:
         table = open_table(path, "prepare.ids", item_id_column, _TABLES)
         table.require({"prepare.item_id_column": (item_id_column, "item")})
         return _joined(path, [_column(batch, item_id_column) for batch in table.batches([item_id_column])])
@@ -64,7 +65,7 @@ def ids_of_array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], wher
         try:
             values = np.char.decode(values.astype(np.bytes_), "utf-8")
         except UnicodeDecodeError:
-            raise InputError(f"{where}: ids are bytes that are no UTF-8 text") from None
+            raise InputError(f"{where}: ids are bytes that aren't UTF-8 text") from None
     return pl.Series("item_id", values.tolist()).cast(pl.String)
 
 

@@ -23,5 +23,5 @@ def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
     if len(repeated):
         distinct = repeated.unique(maintain_order=True)
         raise InputError(
-            f"{where}: {len(distinct)} item ids stand more than once, ids must be unique: {listed(distinct)}"
+            f"{where}: {len(distinct)} item ids occur more than once, ids must be unique: {listed(distinct)}"
         )

@@ -54,7 +54,7 @@ def read_metadata(
         path: a table (see `sid.tables`), or MiniOneRec's item.json (item id -> object).
         item_id_column: the id's column or key.
         fields: one of FIELDS -> the file's own name for it, where that is another.
-        skip: columns that are no metadata, such as the vectors.
+        skip: columns that aren't metadata, such as the vectors.
         html: take tags and entities out of the texts.
         form: what a text file doesn't say of itself.
 
@@ -63,7 +63,7 @@ def read_metadata(
         counts as missing.
 
     Raises:
-        InputError: missing or broken file, a record that is no object, no id, the same id twice, a column that
+        InputError: missing or broken file, a record that isn't an object, no id, the same id twice, a column that
             `fields` names and the file lacks.
     """
     path = Path(path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sid.arrays import chunks
 from sid.clustering.distances import (
     Product,
     largest,
@@ -23,8 +26,12 @@ __all__ = ["Clustering", "kmeans", "nearest", "squared_distances"]
 
 _POOL = 64  # rows a centroid from which seeds are drawn
 _CANDIDATES = 4  # seeds drawn for each one kept; 2 costs 4 % in MSE on residuals of 384 dimensions, 8 gains 1 %
+_GAIN_BYTES = 1 << 20  # of distances that gains are made of at once: they stay in the cache
 _ROUNDS = 5  # draws between two updates of the distances (as in k-means||)
-_LAZY = 8  # stale gains brought up to date at once
+_TOGETHER = 4096  # most candidates that are compared with each other; above, rows are seeded in groups
+_COARSE, _COARSE_ITERS = 16, 4  # clusters for a group, of which it is made whole
+_SPARE = 2  # times its share of the centroids that a group may get
+_POWER = 6  # steps towards the direction in which rows vary most
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,7 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
     """(K, D) seeds: more candidates than needed by D^2 draws in rounds, then the best K of them by greedy choice.
 
     The rounds are k-means|| (Bahmani et al., VLDB 2012). The choice takes, again and again, the candidate which
-    lowers the weighted inertia of all candidates most. Gains only ever fall, so those found stale are brought up
-    to date only where they could still win (Minoux, 1978): few passes, and all of them matrix operations.
+    lowers the weighted inertia of all candidates most.
     """
     floats = budget_mib << 18
     n = len(rows)
@@ -133,19 +139,103 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
     else:
         picked = draw_rows(n, size, generator).to(rows.shift.device)
         pool, squares = rows.take(picked), rows.squares[picked]
-    count = min(size, _CANDIDATES * k, int((floats // 4) ** 0.5))
-    if count < 2 * k:  # too few to choose from, or their distances are over the budget
-        return _candidates(pool, squares, k, generator)[0]
-    return _greedy(*_candidates(pool, squares, count, generator), k)
+    most = min(_TOGETHER, int((floats // 4) ** 0.5))
+    if min(size, _CANDIDATES * k) <= most:
+        chosen, _ = _seeds(pool, squares, k, k, generator)
+        return pool[chosen]
+    return pool[_grouped(pool, k, max(1, size * most // (2 * _CANDIDATES * k)), generator)]
+
+
+def _grouped(pool: Tensor, k: int, most: int, generator: torch.Generator) -> Tensor:
+    """The numbers of K rows of the pool, chosen within groups of near rows, which share K out by what each one gains.
+
+    With 4 K candidates at once their distances would take 64 K^2 bytes, and their search K times the pool.
+
+    Args:
+        most: rows of a group.
+    """
+    groups = _groups(pool, k, most, generator)
+    seeds = torch.randint(1 << 62, (len(groups),), generator=generator).tolist()
+
+    def chosen(piece: tuple[Tensor, int]) -> tuple[Tensor, Tensor]:
+        rows, seed = piece
+        some = pool[rows]
+        some -= some.mean(0)
+        share = -(-k * len(rows) // len(pool))
+        most = min(len(rows), _SPARE * share)
+        found, gains = _seeds(some, some.square().sum(1), share, most, torch.Generator().manual_seed(seed))
+        return rows[found], gains
+
+    found = [one for _, one in in_order(zip(groups, seeds, strict=True), chosen, pool.device)]
+    gains = torch.cat([gain for _, gain in found])
+    best = gains.argsort(descending=True, stable=True)[:k]
+    return torch.cat([rows for rows, _ in found])[best]
+
+
+def _groups(pool: Tensor, k: int, most: int, generator: torch.Generator) -> list[Tensor]:
+    """The pool's row numbers in groups of up to `most` near rows: whole clusters of a coarse k-means, side by side.
+
+    So few of the clusters that the rows may have are cut in two.
+    """
+    coarse = min(k, _COARSE * -(-len(pool) // most))
+    seed = int(torch.randint(1 << 62, (1,), generator=generator))
+    found = kmeans(pool, coarse, max_iters=_COARSE_ITERS, seed=seed)
+    leaves = 1 << (coarse - 1).bit_length()
+    order = torch.cat(_halved(found.centroids, torch.arange(coarse, device=pool.device), leaves))
+    rows = torch.argsort(order.argsort()[found.labels], stable=True)
+    groups: list[Tensor] = []
+    held: list[Tensor] = []
+    for cluster in torch.split(rows, torch.bincount(found.labels, minlength=coarse)[order].tolist()):
+        if held and sum(map(len, held)) + len(cluster) > most:
+            groups.append(torch.cat(held))
+            held = []
+        if len(cluster) > most:
+            groups += _halved(pool, cluster, 1 << (-(-len(cluster) // most) - 1).bit_length())
+        elif len(cluster):
+            held.append(cluster)
+    return groups if not held else [*groups, torch.cat(held)]
+
+
+def _halved(table: Tensor, rows: Tensor, parts: int) -> list[Tensor]:
+    """Row numbers of a table in `parts` (a power of 2) of one size, by halves across where those rows vary most."""
+    if parts == 1 or len(rows) < 2:
+        return [rows]
+    some = table[rows]
+    some -= some.mean(0)
+    along = some[some.square().sum(1).argmax()]
+    for _ in range(_POWER):
+        along = torch.nn.functional.normalize(along, dim=0)
+        along = (some @ along) @ some
+    order = (some @ along).argsort(stable=True)
+    middle = len(rows) // 2
+    halves = rows[order[:middle]], rows[order[middle:]]
+    return [part for half in halves for part in _halved(table, half, parts // 2)]
+
+
+def _seeds(pool: Tensor, squares: Tensor, k: int, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The numbers of `most` rows of the pool, and what each one gained after those before it; the first infinitely.
+
+    Args:
+        squares: (n,) squared norms of the rows (n, D).
+        k: of which at least so many are wanted; candidates are drawn for so many.
+    """
+    count = max(most, min(len(pool), _CANDIDATES * k))
+    drawn, weights = _candidates(pool, squares, count, generator)
+    if count < 2 * k:  # too few to choose from
+        gains = -torch.arange(most, dtype=torch.float32, device=pool.device)
+        gains[0] = torch.inf
+        return drawn[:most], gains
+    chosen, gains = _greedy(pool[drawn], weights, most)
+    return drawn[chosen], gains
 
 
 def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`count` rows drawn by their distance to those before, at first to the mean; how many rows are nearest to each.
+    """`count` rows drawn by their distance to those before, at first to 0; how many rows are nearest to each.
 
     The mean itself isn't a candidate: on the residuals of a level it would take a crowd of rows that differ in all
     directions, and one code in their middle separates few of them.
     """
-    tables: list[Tensor] = []
+    drawn: list[Tensor] = []
     closest = squares.clone()
     owner = torch.zeros(len(pool), dtype=torch.int64, device=pool.device)
     taken = 0
@@ -167,36 +257,47 @@ def _candidates(pool: Tensor, squares: Tensor, count: int, generator: torch.Gene
             owner[part] = torch.where(nearer, code + taken, owner[part])
             closest[part] = torch.where(nearer, gap, closest[part])
         closest[draw] = 0
-        tables.append(table)
+        drawn.append(draw)
         taken += take
-    return torch.cat(tables), torch.bincount(owner, minlength=count).float()
+    return torch.cat(drawn), torch.bincount(owner, minlength=count).float()
 
 
-def _greedy(table: Tensor, weights: Tensor, k: int) -> Tensor:
-    """The K of (M, D) candidates with (M,) weights which lower the inertia most, one after the other, (K, D)."""
+def _greedy(table: Tensor, weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The K of (M, D) candidates with (M,) weights which lower the inertia most, one after the other, and by how much.
+
+    A choice changes what others would gain by the few candidates alone that it is nearest to: M numbers for each.
+
+    Returns:
+        Numbers (K,) and gains (K,), which fall; the first is infinite.
+    """
     squares = table.square().sum(1)
-    gaps = torch.empty(len(table), len(table), device=table.device)  # (M, M) squared distances
+    found = torch.empty(len(table), len(table), device=table.device)  # (M, M) squared distances
     product = Product(table, squares / 2)
     for part in work_chunks(len(table), max(table.shape), table.device):
-        torch.mul(product(table[part]), -2, out=gaps[part]).add_(squares[part, None]).clamp_(min=0)
-    chosen = [int((gaps @ weights).argmin())]
-    closest = gaps[chosen[0]].clone()
-    gains = torch.empty_like(weights)
-    for part in work_chunks(len(table), len(table), table.device):
-        gains[part] = (closest - gaps[part]).clamp_(min=0) @ weights
-    lazy = min(_LAZY, len(table) - 1)
+        torch.mul(product(table[part]), -2, out=found[part]).add_(squares[part, None]).clamp_(min=0)
+    gaps, weight = found.cpu().numpy(), weights.cpu().numpy()
+    first = int((gaps @ weight).argmin())
+    closest = gaps[first].copy()
+    gains = np.empty(len(table))  # of each candidate, if it were the next
+    for part in chunks(len(table), 4 * len(table), _GAIN_BYTES):
+        lost = closest - gaps[part]
+        gains[part] = np.maximum(lost, 0, out=lost) @ weight
+    chosen, gained = [first], [math.inf]
+    gains[first] = -math.inf
     while len(chosen) < k:
-        for _ in range(len(table)):  # two or three as a rule
-            stale, order = gains.topk(lazy + 1)
-            fresh = (closest - gaps[order[:lazy]]).clamp_(min=0) @ weights
-            gains[order[:lazy]] = fresh
-            if bool(fresh.max() >= stale[lazy]):
-                break
-        best = int(order[fresh.argmax()])
+        best = int(gains.argmax())
         chosen.append(best)
-        closest = torch.minimum(closest, gaps[best])
-        gains[best] = -1
-    return table[chosen]
+        gained.append(float(gains[best]))
+        nearer = np.flatnonzero(gaps[best] < closest)
+        for part in chunks(len(nearer), 4 * len(table), _GAIN_BYTES):
+            some = nearer[part]
+            before, after = closest[some], gaps[best, some]
+            lost = before[:, None] - gaps[some]  # (n, M): what each candidate would have gained, but for what is left
+            np.maximum(np.minimum(lost, (before - after)[:, None], out=lost), 0, out=lost)
+            gains -= weight[some] @ lost
+            closest[some] = after
+        gains[best] = -math.inf
+    return torch.tensor(chosen, device=table.device), torch.tensor(gained, device=table.device)
 
 
 def _lloyd(

@@ -20,6 +20,7 @@ import torch
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+_AHEAD = 4  # pieces for each thread: a caller that has to wait for a core holds none of them up
 _POOLS: dict[int, ThreadPoolExecutor] = {}  # by threads; kept, since each new thread costs buffers of its own
 _LOCK = threading.Lock()
 _STATE = threading.local()
@@ -48,7 +49,7 @@ def in_order(
     try:
         for piece in pieces:
             ahead.append((piece, pool.submit(work, piece)))
-            if len(ahead) > 2 * threads:
+            if len(ahead) > _AHEAD * threads:
                 first, found = ahead.popleft()
                 yield first, found.result()
         while ahead:

@@ -21,10 +21,10 @@ _ARRAYS = ("row_pointers", "tokens", "states", "ends", "code_sizes")
 
 @dataclass(frozen=True)
 class Transitions:
-    """A trie of tokens in CSR form: from state s, `tokens[row_pointers[s]:row_pointers[s + 1]]` may come next, and lead
-    to the `states` at the same places. State 0 is the start.
+    """A trie of tokens in CSR form, the arrays that STATIC decodes by on accelerators.
 
-    Source: the arrays are those of STATIC (Sparse Transition Matrix-Accelerated Trie Index for Constrained Decoding).
+    From state s, `tokens[row_pointers[s]:row_pointers[s + 1]]` may come next, and lead to the `states` at the same
+    places. State 0 is the start.
 
     Attributes:
         row_pointers: (S + 1,) int64.

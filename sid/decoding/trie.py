@@ -109,7 +109,7 @@ class Trie:
     @cached_property
     def first_child(self) -> list[NDArray[np.int64]]:
         """For each level but the last, where each prefix's children begin in the next level's `level_codes`, and its
-        length: the children of prefix p are first_child[l][p]:first_child[l][p + 1]."""
+        length: the children of prefix p are `first_child[l][p]:first_child[l][p + 1]`."""
         return [np.searchsorted(below, rows) for rows, below in pairwise(self._level_starts)]
 
     def _children_of(self, prefix: Sequence[int]) -> slice | None:

@@ -20,7 +20,7 @@ BATCH_BYTES = 128 << 20  # of costs held at once
 
 
 class Costs(Protocol):
-    """Costs of the next codes of a catalogue's rows."""
+    """Costs of the next codes of a catalogue's rows; asked for by several threads at once."""
 
     @property
     def code_sizes(self) -> tuple[int, ...]:

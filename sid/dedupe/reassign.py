@@ -242,6 +242,10 @@ def _match_last_level(work: _Work, movable: Flags, limit: int, ids: Sequence[Row
     Args:
         ids: `prefix_ids` of the codes.
     """
+    import torch
+
+    from sid.clustering.passes import in_order
+
     last = len(work.costs.code_sizes) - 1
     size = work.costs.code_sizes[last]
     parent = ids[-2] if last else np.zeros(len(work.codes), np.int64)
@@ -253,11 +257,19 @@ def _match_last_level(work: _Work, movable: Flags, limit: int, ids: Sequence[Row
     fixed = _Prefixes.of(inside[~movable[inside]], number[~movable[inside]], int(busy.sum()))
     few = moving.sizes <= (_FEW if limit == 1 else 1)
     bar = tqdm(desc="dedupe", total=int((moving.sizes > 0).sum()), unit="prefix", disable=None)
-    for n in np.unique(moving.sizes[few & (moving.sizes > 0)]).tolist():
-        alike = np.flatnonzero(few & (moving.sizes == n))
-        for part in chunks(len(alike), 8 * n * size, min(_FEW_BYTES, asking.BATCH_BYTES)):
-            _match_few(work, moving, fixed, alike[part], n, limit)
-            bar.update(part.stop - part.start)
+    pieces = [
+        (n, alike[part])
+        for n in np.unique(moving.sizes[few & (moving.sizes > 0)]).tolist()
+        for alike in (np.flatnonzero(few & (moving.sizes == n)),)
+        for part in chunks(len(alike), 8 * n * size, min(_FEW_BYTES, asking.BATCH_BYTES))
+    ]
+
+    def matched(piece: tuple[int, Integers]) -> tuple[RowNumbers, Integers]:
+        return _match_few(work, moving, fixed, *piece, limit)
+
+    for (_, some), (rows, chosen) in in_order(pieces, matched, torch.device("cpu")):
+        work.codes[rows, last] = chosen
+        bar.update(len(some))
     _match_large(work, moving, fixed, np.flatnonzero(~few).tolist(), limit, bar)
     bar.close()
 
@@ -286,8 +298,10 @@ def _match_large(
         room -= np.bincount(chosen, minlength=size)
 
 
-def _match_few(work: _Work, moving: _Prefixes, fixed: _Prefixes, some: Integers, n: int, limit: int) -> None:
-    """Match the n rows that may move of each of some prefixes."""
+def _match_few(
+    work: _Work, moving: _Prefixes, fixed: _Prefixes, n: int, some: Integers, limit: int
+) -> tuple[RowNumbers, Integers]:
+    """The n rows that may move of each of some prefixes, and their new codes, both (B, n)."""
     last = len(work.costs.code_sizes) - 1
     size = work.costs.code_sizes[last]
     rows = moving.rows[moving.starts[some][:, None] + np.arange(n)]  # (B, n)
@@ -295,7 +309,7 @@ def _match_few(work: _Work, moving: _Prefixes, fixed: _Prefixes, some: Integers,
     held = np.bincount(place * size + work.codes[others, last], minlength=len(some) * size).reshape(-1, size)
     cost = work.at(rows.ravel(), last).reshape(len(some), n, size)
     np.copyto(cost, np.inf, where=(held >= limit)[:, None, :])
-    work.codes[rows, last] = match_many(cost, work.codes[rows, last].astype(np.int64))
+    return rows, match_many(cost, work.codes[rows, last].astype(np.int64))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _separate(
     nearest = np.unique(np.argsort(cost[leaving], axis=1, kind="stable")[:, :n])
     distances = cost[leaving][:, nearest]
     half = (distances.max() - distances.min()) / 2
-    # rows that are no item take the places that are left over
+    # rows that aren't items take the places that are left over
     square = np.zeros((len(nearest), len(nearest)))
     square[:n] = (distances - distances.min()) / (half if half > 0 else 1.0)
     mass = log_plan(square)[:n]

@@ -1,4 +1,4 @@
-"""What strategies are given: items to settle, and the Semantic IDs that are no longer to be had."""
+"""What strategies are given: items to settle, and the Semantic IDs that are taken."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Work:
         taken: (t, L or L + 1) the Semantic IDs that others hold and keep: those of published items, and those that
             are reserved. -1 in the last column stands for 'no token'.
         popularity: (n,) interactions with each item; the item with the most keeps a contested Semantic ID. None:
-            whoever would lose most by leaving keeps it.
+            the item that would lose most by leaving keeps it.
     """
 
     codes: Codes

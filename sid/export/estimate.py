@@ -19,7 +19,7 @@ from sid.export.records import records
 from sid.export.source import Source
 from sid.params import Export
 
-LARGE_BYTES = 2 << 30
+LARGE_BYTES = 512 << 20
 """From here on an export is warned of."""
 
 _SAMPLE = 200
@@ -30,8 +30,8 @@ class Estimate:
     """What is to be expected.
 
     Attributes:
-        records: of all tasks and splits, those without a title counted in.
-        bytes: of all formats of records together; other formats grow with the items alone.
+        records: of all tasks and splits, those without a title counted in; 0 where no format is made of them.
+        bytes: of what grows with interactions or tasks, in all formats together; the rest grows with the items alone.
     """
 
     records: int
@@ -39,7 +39,7 @@ class Estimate:
 
     def line(self) -> str:
         """For the terminal."""
-        return f"about {self.records:,} records, {shown(self.bytes)}"
+        return f"about {self.records:,} records, {shown(self.bytes)}" if self.records else f"about {shown(self.bytes)}"
 
     def warning(self, wanted: Export) -> str | None:
         """A line that names the keys that decide, where the export is large; None elsewhere."""
@@ -67,7 +67,7 @@ def estimate(source: Source, prompts: Prompts, wanted: Export) -> Estimate:
     """
     of_records = [name for name in wanted.formats if FORMATS[name].open is not None]
     count = size = 0
-    for task in wanted.tasks:
+    for task in wanted.tasks if of_records else ():
         splits: Sequence[Histories | None] = [None]
         if TASKS[task].history_of:
             splits = [] if source.behaviour is None else source.behaviour.splits
@@ -77,7 +77,22 @@ def estimate(source: Source, prompts: Prompts, wanted: Export) -> Estimate:
                 continue
             count += total
             size += round(_mean_bytes(source, task, split, prompts, of_records, wanted.seed) * total)
+    for split in () if source.behaviour is None else source.behaviour.splits:
+        size += sum(_bytes_of_rows(source, name, split) for name in wanted.formats) if len(split) else 0
     return Estimate(count, size)
+
+
+def _bytes_of_rows(source: Source, name: str, split: Histories) -> int:
+    """Bytes of the rows of a split in a format that isn't one of records."""
+    write = FORMATS[name].rows
+    if write is None or source.behaviour is None:
+        return 0
+    some = _some(source.behaviour, split)
+    (few,) = some.splits
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), replace(source, behaviour=some), few)
+        size = sum(path.stat().st_size for path in Path(folder).glob("*.csv"))
+    return round(size / len(few) * len(split))
 
 
 def _mean_bytes(

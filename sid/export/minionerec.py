@@ -44,11 +44,7 @@ _LINE_BYTES = 1 << 10  # about what a line takes while it is made
 
 
 def _write(folder: Path, source: Source) -> int:
-    keys = numbers(folder, source)
-    names, given = keys.cast(pl.String), source.titles
-    titles = pl.select(
-        pl.when(given == "").then(pl.concat_str(pl.lit("Item_"), names)).otherwise(given).alias("title")
-    )["title"]
+    keys, names, titles = _names(folder, source)
     write_index(folder / f"{source.dataset}.index.json", names, source.sids)
     write_items(folder / f"{source.dataset}.item.json", names, titles, source.items)
     name = _NAME.format(dataset=source.dataset)
@@ -59,6 +55,21 @@ def _write(folder: Path, source: Source) -> int:
             _write_split(_folder(folder, split.name) / f"{name}.csv", keys, titles, source, split)
             rows += len(split)
     return rows
+
+
+def _write_rows(folder: Path, source: Source, split: Histories) -> None:
+    keys, _, titles = _names(folder, source)
+    _write_split(folder / "rows.csv", keys, titles, source, split)
+
+
+def _names(folder: Path, source: Source) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Each item's number, the number as text, and the title."""
+    keys = numbers(folder, source)
+    names, given = keys.cast(pl.String), source.titles
+    titles = pl.select(
+        pl.when(given == "").then(pl.concat_str(pl.lit("Item_"), names)).otherwise(given).alias("title")
+    )["title"]
+    return keys, names, titles
 
 
 def _folder(folder: Path, name: str) -> Path:
@@ -115,4 +126,4 @@ def _warnings(source: Source) -> list[str]:
     return found
 
 
-FORMAT = Format(write=_write, warnings=_warnings)
+FORMAT = Format(write=_write, warnings=_warnings, rows=_write_rows)

@@ -1,6 +1,6 @@
 """Prompts and completions as texts, for TRL's SFTTrainer, which then counts the loss on the completion alone.
 
-Texts rather than lists of messages: they need no chat template, so that base models train on them as they lie; the
+Texts rather than lists of messages: they need no chat template, so that base models train on them as they are; the
 trainer ends each completion with the tokenizer's eos_token, on which constrained decoding ends too. Whoever wants a
 template has `messages`. Source: docs/source/dataset_formats.md and trainer/sft_trainer.py of huggingface/trl.
 """

@@ -14,7 +14,7 @@ import polars as pl
 from sid.arrays import NO_TOKEN
 from sid.decoding.trie import Trie
 from sid.export.columns import is_blank
-from sid.export.histories import Behaviour
+from sid.export.histories import Behaviour, Histories
 from sid.export.records import Catalogue, Record
 from sid.ids import SemanticIds
 
@@ -96,8 +96,10 @@ class Format:
         open: the same for formats of records.
         warnings: what its readers would lose, one line each, naming the reader; raises InputError where they can't
             read this catalogue at all. Asked before anything is written.
+        rows: of what `write` writes, that with a row for each target: that of one split into a folder, as a sample.
     """
 
     write: Callable[[Path, Source], int] | None = None
     open: Callable[[Path, Source], RecordWriter] | None = None
     warnings: Callable[[Source], list[str]] = _nothing
+    rows: Callable[[Path, Source, Histories], None] | None = None

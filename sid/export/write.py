@@ -71,7 +71,7 @@ def write_all(
     if behaviour is not None and not len(behaviour.splits[0]):
         warnings.insert(0, _no_train_rows(behaviour, wanted))
     expected = estimate(source, prompts, wanted)
-    if expected.records and any(FORMATS[name].open for name in wanted.formats):
+    if expected.bytes:
         say(expected.line())
     if (large := expected.warning(wanted)) is not None:
         say(large)

@@ -107,7 +107,7 @@ def check_table(table: Table, wanted: Wanted) -> None:
     if table.kind == "inter" and "token_seq" in table.atomic_types.values():
         lists = [name for name, kind in table.atomic_types.items() if kind == "token_seq"]
         raise InputError(
-            f"{table.found.files[0]}: has histories ({', '.join(lists)}:token_seq), which belong into a folder with "
+            f"{table.found.files[0]}: has histories ({', '.join(lists)}:token_seq), which belong in a folder with "
             "train.inter, valid.inter and test.inter; name that folder"
         )
     if not table.names and table.kind in ("json", "jsonl"):
@@ -214,7 +214,12 @@ class _Gathered:
     def _kept(self, batch: Batch, values: Column, owner: Callable[[int], int]) -> NDArray[np.int64]:
         """The rows whose value counts as interest."""
         wanted = self.wanted
-        text = _as_words(values)
+        try:
+            text = _as_words(values)
+        except pa.ArrowException:
+            raise InputError(
+                f"{batch.path}: column {wanted.value_column} is {values.type}, must be numbers, text or booleans"
+            ) from None
         good = pl.Series([True]).new_from_index(0, len(text))
         if wanted.kinds:
             good = text.is_in(list(wanted.kinds)).fill_null(False)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sid.arrays import NO_TOKEN, Codes
 from sid.files import round6
+from sid.measure.metrics import prefix_ids
 
 BANDS = 4  # of items by popularity
 
@@ -17,8 +18,9 @@ def kept_levels(before: Codes, after: Codes) -> NDArray[np.int64]:
     """(n,) how many tokens each item keeps, from the first on; L where it keeps all.
 
     Args:
-        before, after: (n, L) and (n, L') the codes of the same items. A level that only one of them has counts as
-            -1, 'no token', in the other.
+        before: (n, L) codes.
+        after: (n, L') codes of the same items. A level that only one of them has counts as -1, 'no token', in the
+            other.
 
     Returns:
         0..L, L being the larger number of levels.
@@ -70,7 +72,8 @@ def churn(before: Codes, after: Codes, popularity: NDArray[np.int64] | None = No
     """What changed for the items that two indexes share.
 
     Args:
-        before, after: (n, L) and (n, L') their codes in both.
+        before: (n, L) their codes.
+        after: (n, L') their codes in the other index.
         popularity: (n,) interactions with each item; None where that isn't known.
 
     Returns:
@@ -84,3 +87,27 @@ def churn(before: Codes, after: Codes, popularity: NDArray[np.int64] | None = No
         "kept": shares(kept, levels),
         "by_popularity": None if popularity is None else by_popularity(kept, levels, popularity),
     }
+
+
+def kept_together(before: Codes, after: Codes) -> dict[str, float | None]:
+    """Of the pairs of items that share their first 1, 2, ... tokens in one index, the share that does so in another.
+
+    It doesn't depend on how either names its codes. None where no two items share so many tokens.
+
+    Args:
+        before: (n, L) codes.
+        after: (n, L') codes of the same items.
+    """
+    found: dict[str, float | None] = {}
+    levels = min(before.shape[1], after.shape[1])
+    for level in range(levels):
+        one, other = prefix_ids(before[:, : level + 1])[-1], prefix_ids(after[:, : level + 1])[-1]
+        pairs = _pairs(np.bincount(one))
+        both = _pairs(np.unique(one * (int(other.max(initial=0)) + 1) + other, return_counts=True)[1])
+        name = "all" if level == levels - 1 else f"first_{level + 1}"
+        found[name] = round6(both / pairs) if pairs else None
+    return found
+
+
+def _pairs(sizes: NDArray[np.int64]) -> int:
+    return int((sizes * (sizes - 1) // 2).sum())

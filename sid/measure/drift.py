@@ -153,7 +153,7 @@ def verdict(figures: dict[str, Any]) -> dict[str, Any]:
         ratio = new["mse"] / old["mse"] if old["mse"] > 0 else float("inf")
         reasons.append(f"the error of new items is {ratio:.2f} times that of old ones, more than {ERROR_MOST:g}")
     if beyond > BEYOND_MOST:
-        reasons.append(f"{beyond:.1%} of the new items lie farther from their codes than 99 % of the old ones")
+        reasons.append(f"{beyond:.1%} of the new items are farther from their codes than 99 % of the old ones")
     if left > LEFT_MOST:
         reasons.append(f"{left:.1%} of the new items had to leave their prefix")
     if free < FREE_LEAST * new["items"]:

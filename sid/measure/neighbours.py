@@ -1,7 +1,7 @@
 """Exact nearest neighbours of some items among all, and how much of them codes keep.
 
 A float32 matrix product proposes; whatever its rounding can't rule out is settled in float64. Equal rows are searched
-once, so that a catalogue of copies is no slower.
+once, so that a catalogue of copies isn't slower.
 """
 
 from __future__ import annotations

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
 from sid.clustering.distances import DistanceTable, Product, nearest
+from sid.clustering.passes import in_order, one_thread
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
 
 KIND = "residual"
+_AT_WORK = 8  # chunks that threads may have read and not yet coded, together within a budget
 
 Left = TypeVar("Left")
 
@@ -174,8 +176,15 @@ class Coder:
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, the nearest codes."""
         codes = np.empty((len(vectors), len(self.codebooks)), np.int32)
-        for part in chunks(len(vectors), self.row_bytes, self.budget_bytes):
-            codes[part] = quantize(self.latents(vectors[part]), self.codebooks).cpu().numpy()
+
+        def coded(part: slice) -> Tensor:
+            return quantize(self.latents(vectors[part]), self.codebooks)
+
+        device = self.codebooks[0].device
+        budget = self.budget_bytes // _AT_WORK if device.type == "cpu" else self.budget_bytes
+        with one_thread(device):
+            for part, found in in_order(chunks(len(vectors), self.row_bytes, budget), coded, device):
+                codes[part] = found.cpu().numpy()
         return codes
 
     def scores(self, vectors: Vectors, prefix: Codes) -> Tensor:

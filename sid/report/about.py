@@ -76,7 +76,7 @@ def _leaves(name: str, value: Any) -> list[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """As it stands in params.yaml."""
+    """As params.yaml writes it."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, bool):

@@ -45,10 +45,10 @@ def search_data(
     chosen = np.arange(len(near.queries))
     while True:
         queries = near.queries[chosen]
-        alike = [_alike(int(row), sids.codes, order, int(place[row]), shown) for row in queries]
+        same = [alike(int(row), sids.codes, order, int(place[row]), shown) for row in queries]
         close = before.rows[chosen, :shown]
         aligned = near.rows[chosen, :shown] if near is not before else close[:0]
-        around = [*close.reshape(-1).tolist(), *aligned.reshape(-1).tolist(), *(r for found in alike for r in found)]
+        around = [*close.reshape(-1).tolist(), *aligned.reshape(-1).tolist(), *(r for found in same for r in found)]
         rows = list(dict.fromkeys([*queries.tolist(), *around]))
         entry = {row: number for number, row in enumerate(rows)}
         data = embedded(
@@ -65,7 +65,7 @@ def search_data(
                 ),
                 "original": [[entry[row] for row in found] for found in close.tolist()],
                 "near": [[entry[row] for row in found] for found in aligned.tolist()],
-                "alike": [[entry[row] for row in found] for found in alike],
+                "alike": [[entry[row] for row in found] for found in same],
                 "codes": codes,
             }
         )
@@ -74,7 +74,7 @@ def search_data(
         chosen = chosen[::2]
 
 
-def _alike(row: int, codes: Codes, order: NDArray[np.int64], place: int, count: int) -> list[int]:
+def alike(row: int, codes: Codes, order: NDArray[np.int64], place: int, count: int) -> list[int]:
     """The items that share the longest prefix with a row, at most `count`, the longest first.
 
     Args:

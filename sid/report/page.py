@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -25,6 +24,7 @@ from sid.report.about import About
 from sid.report.code_map import code_map
 from sid.report.item_search import search_data
 from sid.report.markup import embedded, short
+from sid.report.templating import environment
 
 _GROUPS_SHOWN = 20
 _GROUP_ITEMS = 8
@@ -48,15 +48,15 @@ _TRAINING = {
     "published": "the release whose quantizer is used, so nothing was trained",
 }
 _ALIGN = {
-    "evidence": "how many neighbours the item's own text is worth; – where the interactions foretell nothing",
+    "evidence": "how many neighbours the item's own text is worth; – where the interactions predict nothing",
     "share_mean": "mean weight of the neighbours beside the item's own vector",
-    "cold_explained": "share of the moves that text foretells, by which items without neighbours move; 0: they stay",
+    "cold_explained": "share of the moves that text predicts, by which items without neighbours move; 0: they stay",
     "pairs_shown": "pairs of items that the network was shown",
     "behaviour_dim": "values of behaviour in each row",
     "behaviour_items": "items that have vectors of behaviour of their own",
 }
 _CONTROLS = {
-    "random": "random Semantic IDs through the same transformer: what the index adds to learning by heart",
+    "random": "random Semantic IDs through the same transformer: what it learns by heart alone",
     "popularity": "the same ranking for everyone",
     "co_occurrence": "items that are often used near those of the history; knows no Semantic IDs",
     "sasrec": "the same transformer on items instead of Semantic IDs",
@@ -109,59 +109,56 @@ def page(
         **({"recommendation": charts.recommendation(reports["evaluate"])} if evaluated else {}),
         **{f"curve-{name}": figure for name, figure in curves.items()},
     }
-    environment = Environment(
-        loader=PackageLoader("sid.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        figure=lambda path, kind="count": _figure(reports, path, kind),
-        plotly=Markup(get_plotlyjs()),
-        data=Markup(data),
-        found=found,
-        charts=Markup(embedded(figures)),
-        curves=list(curves),
-        verdict=verdict.verdict(reports),
-        bounds=verdict,
-        good_recall=f"{100 * verdict.RECALL_GOOD:g}",
-        good_even=f"{100 * verdict.EVEN_GOOD:g}",
-        least_even=verdict.least_even(reports)[0],
-        example=_example(sids, titles),
-        groups=_largest_groups(raw_codes, sids, titles),
-        words_sampled=len(titles) > typical_words.TITLES,
-        words_titles=f"{typical_words.TITLES:,}",
-        map_levels=min(2, sids.codes.shape[1]),
-        about=about,
-        sizes=" x ".join(map(str, reports["train"]["num_emb_list"])),
-        method_notes=_METHODS,
-        aligned=spaces[0] is not spaces[1],
-        trials=reports["report"]["trials"],
-        training=[
-            (key, "text" if isinstance(value, str) else "number", _TRAINING.get(key, ""))
-            for key, value in reports["train"].items()
-            if isinstance(value, str | int | float) and not isinstance(value, bool)
-        ],
-        all_queries=neighbours.ALL_QUERIES,
-        some_queries=neighbours.SOME_QUERIES,
-        report=reports["report"],
-        align=reports["align"],
-        align_details=[
-            (key, _ALIGN.get(key, ""))
-            for key, value in reports["align"]["details"].items()
-            if not isinstance(value, list | dict)
-        ],
-        dedupe=reports["dedupe"],
-        index=reports["index"],
-        drift=reports["drift"],
-        churn=reports["churn"],
-        evaluation=reports["evaluate"],
-        control_notes=_CONTROLS,
-        slice_notes=_SLICES,
-        noise=verdict.noise(reports["evaluate"]["test"]["ndcg_at_10"], len(reports["evaluate"]["seeds"]))
-        if evaluated
-        else None,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            figure=lambda path, kind="count": _figure(reports, path, kind),
+            plotly=Markup(get_plotlyjs()),
+            data=Markup(data),
+            found=found,
+            charts=Markup(embedded(figures)),
+            curves=list(curves),
+            verdict=verdict.verdict(reports),
+            bounds=verdict,
+            good_recall=f"{100 * verdict.RECALL_GOOD:g}",
+            good_even=f"{100 * verdict.EVEN_GOOD:g}",
+            least_even=verdict.least_even(reports)[0],
+            example=_example(sids, titles),
+            groups=_largest_groups(raw_codes, sids, titles),
+            words_sampled=len(titles) > typical_words.TITLES,
+            words_titles=f"{typical_words.TITLES:,}",
+            map_levels=min(2, sids.codes.shape[1]),
+            about=about,
+            sizes=" x ".join(map(str, reports["train"]["num_emb_list"])),
+            method_notes=_METHODS,
+            aligned=spaces[0] is not spaces[1],
+            trials=reports["report"]["trials"],
+            training=[
+                (key, "text" if isinstance(value, str) else "number", _TRAINING.get(key, ""))
+                for key, value in reports["train"].items()
+                if isinstance(value, str | int | float) and not isinstance(value, bool)
+            ],
+            all_queries=neighbours.ALL_QUERIES,
+            some_queries=neighbours.SOME_QUERIES,
+            report=reports["report"],
+            align=reports["align"],
+            align_details=[
+                (key, _ALIGN.get(key, ""))
+                for key, value in reports["align"]["details"].items()
+                if not isinstance(value, list | dict)
+            ],
+            dedupe=reports["dedupe"],
+            index=reports["index"],
+            drift=reports["drift"],
+            churn=reports["churn"],
+            evaluation=reports["evaluate"],
+            control_notes=_CONTROLS,
+            slice_notes=_SLICES,
+            noise=verdict.noise(reports["evaluate"]["test"]["ndcg_at_10"], len(reports["evaluate"]["seeds"]))
+            if evaluated
+            else None,
+        )
     )
 
 
@@ -178,6 +175,8 @@ def _shown(value: Any, kind: str) -> str:
         return "–"
     if kind == "text":
         return str(value)
+    if kind == "rate" and (value == 0 or value >= 0.00005):
+        return f"{value:.4f}"
     if kind == "percent":
         share = 100 * value
         return f"{share:.1f} %" if share >= 1 else f"{share:.2g} %"

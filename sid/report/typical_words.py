@@ -47,7 +47,7 @@ def typical(titles: pl.Series, groups: list[NDArray[np.int64]]) -> list[dict[int
 
     Args:
         titles: (N,) text or null.
-        groups: ways to group the titles, (N,) each; a negative number is no group.
+        groups: ways to group the titles, (N,) each; a negative number means no group.
 
     Returns:
         For each way, words by group; groups without a telling word are left out.

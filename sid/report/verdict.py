@@ -54,8 +54,8 @@ def verdict(reports: Reports) -> Verdict:
     """Grade an index.
 
     Args:
-        reports: the contents of reports/<name>.json for `report` and `dedupe`, and for `prepare` and `index` where
-            they are known.
+        reports: the contents of reports/<name>.json for `report` and `dedupe`, and for `prepare`, `index` and
+            `evaluate` where they are known.
     """
     points = (
         *_rows(reports),
@@ -64,6 +64,7 @@ def verdict(reports: Reports) -> Verdict:
         *_similar(reports),
         _even(reports),
         *_kept(reports),
+        *_recommends(reports),
     )
     grade = next(grade for grade in _HEADLINES if any(point.grade == grade for point in points))
     return Verdict(grade, _HEADLINES[grade], points)
@@ -118,7 +119,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "fair",
                 "Some embeddings have values that look cut off.",
-                "the report of prepare counts them: look at how they were computed and stored (float16?).",
+                "The report of the prepare stage counts them: look at how they were computed and stored (float16?).",
             )
         )
     if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):
@@ -254,6 +255,26 @@ def _kept(reports: Reports) -> list[Point]:
             "fair",
             "The codes keep less than half of the embeddings' variance (R²).",
             "Train longer, or use more levels or more codes per level.",
+        )
+    ]
+
+
+def _recommends(reports: Reports) -> list[Point]:
+    """Whether a recommender gains by the index; nothing where it wasn't evaluated beside random Semantic IDs."""
+    found = reports.get("evaluate", {})
+    random = found.get("controls", {}).get("random")
+    if random is None:
+        return []
+    own, chance = found["test"]["ndcg_at_10"], random["test"]["ndcg_at_10"]
+    if own["mean"] > chance + (noise(own, len(found["seeds"])) or 0.0):
+        gain = f"{_percent(own['mean'] / chance - 1)} above" if chance > 0 else "above"
+        return [Point("good", f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs.")]
+    return [
+        Point(
+            "fair",
+            "A recommender does no better with it than with random Semantic IDs.",
+            "There may be too few interactions to tell, or the embeddings say little about what users take next: try "
+            "align.method smooth, or other embeddings.",
         )
     ]
 

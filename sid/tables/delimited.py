@@ -29,6 +29,7 @@ from sid.tables.text import BLOCK_BYTES, DECOMPRESSION_ERRORS, PLAIN, Form, Say,
 _DELIMITERS = {"csv": ",\t;|", "tsv": "\t,;|", "inter": "\t", "item": "\t|"}
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)\s*")
 _IDENTITY = re.compile(r"(?=.*\d)[\w.:+/=-]+")  # one word with a digit
+_SHORTEST = 4  # of an id that is recognised by more than the order of its letters and digits
 _LONGEST_FIELD = 16 << 20
 _SLOW_ROWS = 100_000
 _DOUBLE, _UNIT = "::", "\x1f"  # MovieLens' own delimiter, and the one character that parsers get for it
@@ -432,10 +433,11 @@ def _alike(one: str, other: str) -> bool:
     one, other = one.strip(' "'), other.strip(' "')
     if _shape(one) == _shape(other):
         return True
-    # 'B00L1I1VMG' and 'B0083J1UQW': digits and letters in another order
+    # 'B00L1I1VMG' and '0262033844': digits and letters in any order
     if not (_IDENTITY.fullmatch(one) and _IDENTITY.fullmatch(other)):
         return False
-    return max(len(one), len(other)) <= 2 * min(len(one), len(other))
+    short, long = sorted((len(one), len(other)))
+    return short >= _SHORTEST and long <= 2 * short
 
 
 def _shape(value: str) -> str:

@@ -26,7 +26,7 @@ Placed = tuple[str, Record]
 def json_lines(path: Path, say: Say = lambda _: None, encoding: str = "utf-8") -> Iterator[tuple[int, Record]]:
     """Number, from 1, and object of every line of a JSONL file that isn't blank.
 
-    NaN and Infinity, which are no JSON but common, are read; so are lines that Python printed (single quotes).
+    NaN and Infinity, which aren't JSON but common, are read; so are lines that Python printed (single quotes).
 
     Raises:
         InputError: a line that is not UTF-8, broken JSON or no object.
@@ -134,7 +134,7 @@ def whole(path: Path, say: Say, encoding: str = "utf-8") -> Any:
         if len(made) < len(found):
             keys = [key for key, _ in found]
             twice = [key for key in made if keys.count(key) > 1]
-            raise InputError(f"{path}: {len(twice)} keys stand more than once, must be unique: {listed(twice)}")
+            raise InputError(f"{path}: {len(twice)} keys occur more than once, must be unique: {listed(twice)}")
         return made
 
     text = "".join(line for _, line in text_lines(path, say, encoding))

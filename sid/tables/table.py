@@ -21,6 +21,9 @@ from sid.tables.text import PLAIN, Form
 
 _SHOWN = 12
 _FIRST_RECORDS = 100
+HEADERS = {"interactions.source": "interactions.header", "prepare.items": "prepare.items_header"}
+"""The key that names a table -> the one that names its columns, where its first line is a row already."""
+
 
 WELL_KNOWN: dict[str, tuple[str, ...]] = {
     "user": (
@@ -216,7 +219,7 @@ class Table:
 
     def _no_header(self, there: Sequence[str]) -> str:
         """A hint at files whose first line is a row, which names with numbers among them are."""
-        key = {"interactions.source": "interactions.header", "prepare.items": "prepare.items_header"}.get(self.key)
+        key = HEADERS.get(self.key)
         if self.kind not in DELIMITED or key is None or not any(re.fullmatch(r"[\d.]+", name) for name in there):
             return ""
         return f"; if its first line is a row already, {key} names the columns"
@@ -284,15 +287,18 @@ def open_table(
         kinds: those of TABLES that are wanted.
 
     Raises:
-        InputError: as `sid.tables.files.find`, or headers that can't be read.
+        InputError: as `sid.tables.files.find`, headers that can't be read, or a header in `form` for files that name
+            their columns themselves.
     """
     found = find(path, key, kinds, beside)
     if path.is_dir():
         refuse_links_of_splits(path)
+    if form.header and found.kind not in DELIMITED:
+        raise InputError(f"{path}: is {found.kind}, whose columns have names: {HEADERS.get(key, key)} must be []")
     table = Table(path, found, key, id_column, value_column, form)
     if found.left_out:
         names = listed(file.relative_to(path) for file in found.left_out)
-        table.say(f"{path}: {len(found.left_out)} files are no {found.kind} and were left out: {names}")
+        table.say(f"{path}: {len(found.left_out)} files aren't {found.kind} and were left out: {names}")
     return table
 
 

@@ -113,7 +113,7 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
 
 
 def text_lines(path: Path, say: Say = _quiet, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """Number, from 1, and text of every line, with its end; a byte order mark is no text.
+    """Number, from 1, and text of every line, with its end; a byte order mark isn't text.
 
     Raises:
         InputError: a line that is not UTF-8, or a file that can't be decompressed.

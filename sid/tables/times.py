@@ -207,9 +207,12 @@ class Times:
             self._months_first.append((len(self._parts), places, others))
 
     def _by_people(self, batch: Batch, row: int, value: str) -> tuple[int, int]:
-        """A moment with the day first, and one with the month first; equal where there is no question."""
+        """A moment with the day first, and one with the month first; equal where both are the same."""
         clean = re.sub(r"\b([A-Za-z]{3,9})\.", r"\1", value)
         clean = re.sub(_ZONE_TWICE, r"\1", clean)
+        clean = re.sub(
+            r"\b(?:GMT|UTC)\s*(?=[+-]\d)", "", clean
+        )  # dateutil reads GMT+2 as POSIX does, west of Greenwich
         if re.match(_YEAR_FIRST, clean):
             moment = _parsed(clean, False)
             if moment is None:
