@@ -23,7 +23,8 @@ from sid.params import Engine, Index
 from sid.quantizers import assignment, methods
 from sid.quantizers.assignment import CostScores, assign
 from sid.quantizers.base import Quantizer
-from tests.conftest import catalogue
+from stages import pipeline
+from tests.conftest import ROOT, catalogue
 from tests.test_contract import settings
 
 Result = TypeVar("Result")
@@ -123,6 +124,12 @@ def test_sums_of_parts_are_those_of_all() -> None:
         one.add(vectors[part], vectors[part] + 1)
         half.merge(one)
     assert half.figures() == whole.figures()
+
+
+def test_switching_the_engine_makes_no_stage_stale() -> None:
+    for declared in pipeline.declared(ROOT).values():
+        assert not [key for keys in declared.params.values() for key in keys if key.startswith("engine")]
+        assert not [path for path in declared.deps if path.startswith("sid/engine")]
 
 
 def test_without_ray_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

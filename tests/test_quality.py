@@ -145,7 +145,7 @@ def test_neighbours_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = []
     search = neighbours.search
     monkeypatch.setattr(neighbours, "search", lambda rows, engine: (searched.append(len(rows)), search(rows))[1])
-    figures, near = measure(*shop(40, 40))
+    figures, near, _ = measure(*shop(40, 40))
     assert searched == [40]
     assert len(near.queries) == 40
     assert figures["before"]["recall_at_10"] != figures["after"]["recall_at_10"]

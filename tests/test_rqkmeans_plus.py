@@ -39,7 +39,14 @@ def config(**changes: Any) -> RQKMeansPlusConfig:
 
 
 def quant(**changes: Any) -> Quant:
-    shared = {"method": "rqkmeans_plus", "num_emb_list": SIZES, "e_dim": 32, "seed": 0, "device": "cpu"}
+    shared = {
+        "method": "rqkmeans_plus",
+        "num_emb_list": SIZES,
+        "e_dim": 32,
+        "train_sample": None,
+        "seed": 0,
+        "device": "cpu",
+    }
     return Quant(**{**shared, **changes})
 
 

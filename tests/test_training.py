@@ -62,7 +62,8 @@ def config(**changes: Any) -> RQVAEConfig:
 
 
 def quant(**changes: Any) -> Quant:
-    return Quant(**{"method": "rqvae", "num_emb_list": SIZES, "e_dim": 6, "seed": 0, "device": "cpu", **changes})
+    shared = {"method": "rqvae", "num_emb_list": SIZES, "e_dim": 6, "train_sample": None, "seed": 0, "device": "cpu"}
+    return Quant(**{**shared, **changes})
 
 
 def clouds(rows: int = 600, dim: int = 32, seed: int = 0) -> np.ndarray:

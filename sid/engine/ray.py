@@ -8,6 +8,7 @@ worker or a lost machine had is computed again by another.
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -20,6 +21,7 @@ from sid.errors import InputError, require
 
 _RETRIES = 8  # of a part whose worker or machine was lost
 _AHEAD = 2  # parts for each that can run at once: results are waited for in order, and none may pile up
+_PATIENCE = 20.0  # seconds until a cluster answers
 _STORE_BYTES = 256 << 20  # of the object store of a cluster of this process's own
 
 Value = TypeVar("Value")
@@ -53,8 +55,9 @@ class Ray:
             # machines of a cluster may not have this project, and all must run the same code
             own = {"address": self._address, "runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
         try:
+            _knock(self._address)
             ray.init(log_to_driver=False, logging_level="error", ignore_reinit_error=True, **own)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             reason = next(iter(str(error).splitlines()), "")
             raise InputError(
                 f"params.yaml: engine.address is {self._address!r}: no Ray cluster could be reached there ({reason})"
@@ -126,6 +129,13 @@ class Ray:
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
             reason = next(iter(str(error).splitlines()), "")
             raise InputError(f"engine ray: workers were lost {_RETRIES} times at the same part ({reason})") from None
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nothing listens at host:port; Ray would wait for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 def _run(work: Callable[[slice], Value], part: slice, threads: int) -> Value:
