@@ -431,4 +431,7 @@ def test_preflight_tells_of_a_warm_start_file_with_other_content(
     project.params(quant__method="rqkmeans_plus")
     project.path("warm.pth").unlink()
     assert preflight.main() == 1
-    assert capsys.readouterr().err == "error: warm.pth: No such file or directory\n"
+    assert capsys.readouterr().err == (
+        "error: params.yaml: quant.rqkmeans_plus.warm_start_file is 'warm.pth': no such file or folder "
+        "(data/none means none)\n"
+    )
