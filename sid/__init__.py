@@ -5,6 +5,7 @@
 
 `SemanticIds` are the codes of a catalogue with its item ids, `Trie` says which of them exist; `sid.decoding` generates
 by it. Importing this loads nothing: torch comes with the first `fit` or `load`, polars with `SemanticIds` or `Trie`.
+It sets GOMP_SPINCOUNT, unless that is set: import it before torch where other work wants the cores.
 """
 
 from __future__ import annotations

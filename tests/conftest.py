@@ -78,17 +78,18 @@ class Project:
     def run(self, stage: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(stage), cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True)
 
+    def paths(self, stage: str) -> dict[str, Path]:
+        """The paths that dvc.yaml passes to a stage, by the names of their options."""
+        words = shlex.split(STAGES[stage])[3:]
+        return {option.removeprefix("--"): Path(path) for option, path in zip(words[::2], words[1::2], strict=True)}
+
     def succeed(self, *stages: str) -> None:
         """Run stages, or all of them, in this process, which has loaded torch; an error of the user's is raised."""
         with chdir(self.folder):
             for stage in stages or STAGES:
-                words = shlex.split(STAGES[stage])[3:]
-                paths = {
-                    option.removeprefix("--"): Path(path) for option, path in zip(words[::2], words[1::2], strict=True)
-                }
                 wanted = params.load("params.yaml", CONFIGS, CHOICES)
                 with Outputs() as outputs:
-                    run = Stage(wanted, paths, outputs, Snapshot({}, {}, {}))
+                    run = Stage(wanted, self.paths(stage), outputs, Snapshot({}, {}, {}))
                     import_module(f"stages.{stage}").main(run)
                     outputs.commit()
                 run.committed()

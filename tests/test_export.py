@@ -20,7 +20,7 @@ from sid.catalogue.metadata import read_metadata
 from sid.catalogue.texts import cleaned
 from sid.decoding.trie import Trie
 from sid.errors import InputError
-from sid.export import estimate, write_all
+from sid.export import columns, estimate, write_all
 from sid.export.formats import FORMATS
 from sid.export.histories import Behaviour
 from sid.export.prompts import TASKS, Prompts
@@ -71,6 +71,18 @@ def test_a_folder_a_format_and_counts(everything: tuple[Path, dict[str, Any]]) -
         assert figures["formats"][name]["records"] == sum(sum(n.values()) for n in figures["records"].values())
     for name, counted in figures["formats"].items():
         assert counted["files"] == sum(path.is_file() for path in (folder / name).rglob("*"))
+
+
+def test_texts_that_are_not_held_give_the_same_bytes(
+    everything: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = everything
+    monkeypatch.setattr(columns, "HELD", 0)
+    monkeypatch.setattr(columns, "_PART", 3)
+    export(tmp_path / "sft", *shop(), source=inter(tmp_path / "inter"))
+    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    assert len(files) > len(FORMATS)
+    assert [path for path in files if (folder / path).read_bytes() != (tmp_path / "sft" / path).read_bytes()] == []
 
 
 def test_the_same_bytes_again(everything: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sid.errors import InputError
-from sid.tables import as_text, delimited, differences, json_text, open_table
+from sid.tables import as_text, delimited, differences, files, json_text, open_table
 from sid.tables.files import natural
 from sid.tables.text import PLAIN, Form
 
@@ -346,6 +346,19 @@ def test_folders_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="a folder without data files"):
         open_table(tmp_path / "none", "k")
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_stands_for_a_file_that_is_not_there(tmp_path: Path, folder: bool) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    for name in ("lfs/a.parquet", "lfs2/a.csv", "lfs3/a.npy"):
+        path = write(tmp_path / name, pointer)
+        with pytest.raises(InputError, match=r"a\.\w+: is a pointer of Git LFS .* git lfs pull"):
+            files.find(path.parent if folder else path, "k", ["csv", "parquet", "npy"])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/a.csv").symlink_to("/nowhere/b.csv")
+    with pytest.raises(InputError, match=r"a\.csv: is a link to /nowhere/b\.csv, which isn't there|no such file"):
+        open_table(tmp_path / ("links" if folder else "links/a.csv"), "k")
 
 
 def test_natural_order() -> None:

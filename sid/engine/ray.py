@@ -44,6 +44,7 @@ class Ray:
     def __enter__(self) -> Ray:
         """Connect."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is told to anybody
+        os.environ.setdefault("RAY_worker_niceness", "0")  # workers of a cluster of its own are as patient as it is
         import ray
         import torch
 
@@ -110,6 +111,12 @@ class Ray:
             cause = error.cause
             if isinstance(cause, InputError | OSError):
                 raise cause from None
+            if isinstance(cause, errors.RaySystemError):  # what a task is given couldn't be opened where it runs
+                reason = str(cause).splitlines()[0].removeprefix("System error: ")
+                raise InputError(
+                    f"engine ray: a worker can't open its rows ({reason}): all machines must reach the project's files "
+                    "by the same path"
+                ) from None
             raise
         except errors.OutOfMemoryError:
             raise InputError(

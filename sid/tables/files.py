@@ -47,6 +47,7 @@ DELIMITED = ("csv", "tsv", "inter", "item")
 
 COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 
+_POINTER, _LARGEST_POINTER = b"version https://git-lfs", 1024
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _LOGS = {"_delta_log": "a Delta Lake table", ".hoodie": "a Hudi table"}
@@ -91,7 +92,8 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
 
     Raises:
         InputError: nothing there, another kind of file, a folder with data files of several kinds or of none, the
-            folder of a table format whose files alone don't say which rows count (Delta Lake, Iceberg, Hudi).
+            folder of a table format whose files alone don't say which rows count (Delta Lake, Iceberg, Hudi), a link to
+            nothing, a pointer of Git LFS.
     """
     suffixes = ", ".join(suffix for suffix, kind in KINDS.items() if kind in kinds)
     if not path.exists():
@@ -102,6 +104,7 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
             raise InputError(f"{path}: arrays are read in place and can't be compressed; unpack it")
         if kind is None or kind not in kinds:
             raise InputError(f"{path}: unknown kind of file {_shown(path)!r}; {_advice(path, suffixes)}")
+        _refuse_pointer(path)
         return Found(kind, (path,))
     _refuse_table_formats(path)
     by_kind: dict[str, list[Path]] = {}
@@ -125,7 +128,17 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
         counts = ", ".join(f"{len(files)} {kind} ({files[0].relative_to(path)})" for kind, files in by_kind.items())
         raise InputError(f"{path}: has files of several kinds: {counts}; {key} must name a folder with one kind")
     ((kind, files),) = by_kind.items()
+    for file in files:
+        _refuse_pointer(file)
     return Found(kind, tuple(_of_datasets(path, files) if kind == "arrow" else files), tuple(others))
+
+
+def _refuse_pointer(file: Path) -> None:
+    """Refuse what stands for a file that isn't there."""
+    if not file.exists():
+        raise InputError(f"{file}: is a link to {os.readlink(file)}, which isn't there")
+    if file.is_file() and file.stat().st_size < _LARGEST_POINTER and file.read_bytes().startswith(_POINTER):
+        raise InputError(f"{file}: is a pointer of Git LFS to the file, which isn't there; run git lfs pull")
 
 
 def refuse_links_of_splits(path: Path) -> None:
