@@ -290,6 +290,7 @@ def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:
         "only_after": 0,
         "changed": 1,
         "kept": {"first_1": 1.0, "first_2": 1.0, "all": 0.983051},
+        "together": {"first_1": 1.0, "first_2": 1.0, "all": None},
     }
     assert shown.startswith("  7  <a_")
     assert len(day1.path("changed.csv").read_text().splitlines()) == 2
