@@ -750,3 +750,9 @@ def test_values_that_were_cut_off_and_rows_that_repeat(tmp_path: Path) -> None:
     figures, _, _ = prepared(tmp_path, tmp_path / "e.npy")
     assert figures["clipped_share"] > 0
     assert any("exactly the largest one" in line for line in figures["warnings"])
+
+
+def test_a_value_that_is_cut_off_is_the_largest_finite_one_of_its_type() -> None:
+    rows = np.ones((5, 3), np.float32)
+    rows[:, 1] = [65504, -65504, np.finfo(np.float32).max, np.inf, np.nan]
+    assert outliers.saturated(rows).tolist() == [True, True, True, False, False]

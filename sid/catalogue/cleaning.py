@@ -243,7 +243,7 @@ def _clean(chunk: Chunk, cleaning: Cleaning, scan: _Scan) -> Vectors:
     scan.missing_rows += _where(ids, chunk.missing[:, None]).to_list()
     scan.nan_rows += _where(ids, nan & there[:, None]).to_list()
     scan.inf_rows += _where(ids, ~finite & ~nan).to_list()
-    scan.saturated_rows += _where(ids, outliers.saturated(rows)[:, None] & finite).to_list()
+    scan.saturated_rows += _where(ids, outliers.saturated(rows)[:, None]).to_list()
     scan.ids.append(ids)
     valid = np.ones(len(rows), np.bool_)
     if cleaning.invalid_rows == "drop":

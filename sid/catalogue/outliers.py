@@ -66,9 +66,9 @@ class Shape:
 
 
 def saturated(rows: Vectors) -> NDArray[np.bool_]:
-    """(n, D) -> (n,): which rows have a value that is the largest of float16, bfloat16 or float32."""
+    """(n, D) -> (n,): which rows have a value that is the largest of float16, bfloat16 or float32; Inf is none."""
     size = np.abs(rows)
-    return np.asarray(((size == HALF_MOST) | (size >= _SINGLE_MOST)).any(axis=1))
+    return np.asarray(((size == HALF_MOST) | ((size >= _SINGLE_MOST) & np.isfinite(size))).any(axis=1))
 
 
 def look(vectors: Vectors) -> Shape:
