@@ -474,16 +474,18 @@ def test_save_limit_is_kept_and_a_broken_state_falls_back_to_the_one_before(tmp_
 
 
 def test_the_states_of_abandoned_trainings_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "embed").mkdir()  # not a training's
+    (tmp_path / "embed" / "shard.npy").write_bytes(b"1")
     for place in range(9):
         kept = Checkpoints(tmp_path / f"rqvae-{place}", 2)
         kept.write(1, {})
         os.utime(kept.folder, (place, place))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rqvae-5", "rqvae-6", "rqvae-7", "rqvae-8"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["embed", "rqvae-5", "rqvae-6", "rqvae-7", "rqvae-8"]
     older = Checkpoints(tmp_path / "rqvae-5", 2)
     older.write(2, {})
     os.utime(older.folder)
     Checkpoints(tmp_path / "rqvae-9", 2).write(1, {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rqvae-5", "rqvae-7", "rqvae-8", "rqvae-9"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["embed", "rqvae-5", "rqvae-7", "rqvae-8", "rqvae-9"]
 
 
 def test_a_disk_too_full_for_states_stops_no_training(
@@ -518,7 +520,7 @@ def test_states_are_kept_until_their_training_is_told_to_be_safe(tmp_path: Path)
 def test_states_are_written_seldom_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    kept = Checkpoints(tmp_path, 2)
+    kept = Checkpoints(tmp_path / "one", 2)
     assert kept.due()
     replace = os.replace
 

@@ -21,19 +21,17 @@ class About:
     Attributes:
         dataset: `export.dataset`.
         settings: the keys of params.yaml that shaped the index, dotted, with their values as text.
-        date: when the page was made, UTC.
         version: of this project.
     """
 
     dataset: str
     settings: Mapping[str, str]
-    date: str
     version: str = sid.__version__
 
     @classmethod
     def of(cls, wanted: Params) -> About:
-        """Of params.yaml, now."""
-        return cls(wanted.export.dataset, settings(wanted), now())
+        """Of params.yaml. The time is the file's own: the same params and data give the same page, to the byte."""
+        return cls(wanted.export.dataset, settings(wanted))
 
 
 def now() -> str:

@@ -161,11 +161,11 @@ def clear(folder: Path) -> None:
 
 
 def _remove_abandoned(own: Path) -> None:
-    """Of the trainings beside `own`, keep those written to last."""
+    """Of the trainings beside `own`, keep those written to last; what isn't a training's is left alone."""
     os.utime(own)  # parts write below it
     written = []
     for folder in own.parent.iterdir():
-        if folder != own and folder.is_dir():
+        if folder != own and next(folder.rglob("epoch-*.pt"), None) is not None:
             with suppress(FileNotFoundError):  # another process removes them too
                 written.append((folder.stat().st_mtime, folder))
     for _, folder in sorted(written, reverse=True)[_TRAININGS - 1 :]:

@@ -179,5 +179,8 @@
   const pick = (id) => { choose(id); draw(map); plotly.restyle(map, { level: id.split(".")[0] || "all" }); };
   first.addEventListener("change", () => pick(first.value));
   if (second) second.addEventListener("change", () => pick(second.value || first.value));
+  const made = new Date(document.lastModified);
+  const two = (number) => String(number).padStart(2, "0");
+  document.getElementById("made").textContent = made.getFullYear() + "-" + two(made.getMonth() + 1) + "-" + two(made.getDate()) + " " + two(made.getHours()) + ":" + two(made.getMinutes());
   document.body.dataset.ready = "yes";
 })();
