@@ -24,7 +24,7 @@ export PATH := $(BIN):$(PATH)
 
 all: ready $(READY) ## install what is missing, run what is out of date, show the result
 	@python -m stages.preflight
-	@dvc repro || { echo "make: failed; undo what you changed and run make again to have the last outputs back" >&2; exit 1; }
+	@dvc repro || { echo "make: failed; mend it and run make again (undo what you changed to have the last outputs back)" >&2; exit 1; }
 	@python -m stages.summary
 
 ready:

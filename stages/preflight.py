@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sid import params
 from sid.catalogue.embeddings import open_embeddings
+from sid.catalogue.metadata import as_named, check_columns
 from sid.errors import InputError
 from sid.export.formats import CHOICES
 from sid.export.prompts import Prompts
@@ -34,6 +35,18 @@ def check(wanted: params.Params) -> None:
     """Raise InputError or OSError for what would make a stage fail and can be seen without reading every row."""
     if MAKEFILE.exists() and (no_git := ready.git(Path())) is not None:
         raise InputError(no_git)
+    problems: list[str] = []
+    for part in (_embeddings, _items, _interactions):
+        try:
+            part(wanted)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    Prompts.load(wanted.export.prompts)
+
+
+def _embeddings(wanted: params.Params) -> None:
     source = wanted.prepare
     opened = open_embeddings(
         source.embeddings, source.item_id_column, source.embedding_column, params.given(source.ids)
@@ -45,7 +58,14 @@ def check(wanted: params.Params) -> None:
         dropping = "drop" in (source.invalid_rows, source.missing_vectors, source.outliers)
         if not dropping and source.missing_metadata != "skip":
             params.refuse_too_many(opened.rows, wanted)  # else there may be a place for each that is left
-    Prompts.load(wanted.export.prompts)
+
+
+def _items(wanted: params.Params) -> None:
+    if (path := params.given(wanted.prepare.items)) is not None:
+        check_columns(path, wanted.prepare.item_id_column, *as_named(wanted.prepare))
+
+
+def _interactions(wanted: params.Params) -> None:
     if (interactions := params.given(wanted.interactions.source)) is not None:
         check_interactions(interactions, wanted.interactions)
 

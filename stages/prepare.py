@@ -5,11 +5,9 @@ import polars as pl
 from sid.catalogue import cleaning as items
 from sid.catalogue.cleaning import Cleaning
 from sid.catalogue.embeddings import open_embeddings
-from sid.catalogue.items import FIELDS
-from sid.catalogue.metadata import read_metadata
+from sid.catalogue.metadata import as_named, read_metadata
 from sid.files import write_json
 from sid.params import given
-from sid.tables.text import Form
 from stages.run import Stage, run, tell
 
 
@@ -19,8 +17,7 @@ def main(stage: Stage) -> str:
     source = open_embeddings(wanted.embeddings, wanted.item_id_column, wanted.embedding_column, given(wanted.ids))
     metadata = None
     if (path := given(wanted.items)) is not None:
-        fields = {name: str(getattr(wanted, f"{name}_column")) for name in FIELDS}
-        form = Form(wanted.items_header, wanted.items_encoding)
+        fields, form = as_named(wanted)
         skip = [wanted.embedding_column]
         metadata = read_metadata(path, wanted.item_id_column, fields, skip, wanted.html == "clean", form)
     cleaning = Cleaning(

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sid.evaluate.ranking import with_spread
 from sid.files import read_yaml
 from sid.report.verdict import noise, verdict
@@ -19,6 +21,9 @@ OUTPUTS = {
     "reports/report.html": "the page to look at first: is the index good, and what to do about it",
     "reports/*.json": "all figures",
 }
+
+_DATA = (("prepare", "embeddings"), ("prepare", "items"), ("interactions", "source"))
+"""The keys of params.yaml that name the data: figures of other data aren't compared."""
 
 TOLD = ("prepare", "interactions", "evaluate", "export")
 
@@ -59,7 +64,7 @@ def recommends(evaluation: dict[str, Any], before: dict[str, float | None]) -> l
     lines = [("recommends", f"HR@10 {with_spread(test['hr_at_10'])}, NDCG@10 {with_spread(test['ndcg_at_10'])}")]
     value, was = test["ndcg_at_10"], before.get("ndcg_at_10")
     bound = noise(value, len(evaluation["seeds"]))
-    if was is not None and was != value["mean"]:
+    if was is not None and was != value["mean"] and _same_data():
         change = value["mean"] - was
         said = (
             "one seed doesn't say how much of it is noise"
@@ -68,6 +73,14 @@ def recommends(evaluation: dict[str, Any], before: dict[str, float | None]) -> l
         )
         lines.append(("", f"NDCG@10 {change:+.4f} since the last commit, {said}"))
     return lines
+
+
+def _same_data() -> bool:
+    """Whether params.yaml names the data that it named in the last commit."""
+    done = subprocess.run(["git", "show", f"HEAD:./{pipeline.PARAMS}"], capture_output=True, text=True)
+    before = yaml.safe_load(done.stdout) if done.returncode == 0 else {}
+    now = read_yaml(pipeline.PARAMS)
+    return all(before.get(part, {}).get(key) == now[part][key] for part, key in _DATA)
 
 
 def committed(path: str) -> dict[str, Any]:

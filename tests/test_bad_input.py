@@ -148,9 +148,9 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("integer dtype", "prepare", array(np.zeros((3, 2), np.int64)), "embeddings.npy: has dtype int64, must be float16"),
     ("string dtype", "prepare", array(np.array([["a", "b"]] * 3)), "embeddings.npy: has dtype <U1, must be float16"),
     ("object dtype, pickled", "prepare", pickled, "embeddings.npy: holds pickled objects"),
-    ("truncated npy", "prepare", truncate, "embeddings.npy: broken or no .npy file"),
-    ("no npy at all", "prepare", text("embeddings.npy", "hello"), "embeddings.npy: broken or no .npy file"),
-    ("empty file", "prepare", text("embeddings.npy", ""), "embeddings.npy: broken or no .npy file"),
+    ("truncated npy", "prepare", truncate, "embeddings.npy: broken, or not a .npy file"),
+    ("no npy at all", "prepare", text("embeddings.npy", "hello"), "embeddings.npy: broken, or not a .npy file"),
+    ("empty file", "prepare", text("embeddings.npy", ""), "embeddings.npy: broken, or not a .npy file"),
     ("no rows", "prepare", array(np.zeros((0, 4), np.float32)), "embeddings.npy: has 0 rows, must have at least 2"),
     ("one row", "prepare", array(np.zeros((1, 4), np.float32)), "embeddings.npy: has 1 rows, must have at least 2"),
     ("no columns", "prepare", array(np.zeros((4, 0), np.float32)), "embeddings.npy: its vectors have no values"),
@@ -159,7 +159,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "broken parquet",
         "prepare",
         lambda p: (text("x.parquet", "no")(p), p.params(prepare__embeddings="x.parquet"))[1],
-        "x.parquet: broken or no Parquet file",
+        "x.parquet: broken, or not a Parquet file",
     ),
     (
         "missing id column",
@@ -201,8 +201,8 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         lambda p: (parquet([1, 2, 3], LISTS, "s/0.parquet")(p), parquet([4], [[1.0]], "s/1.parquet")(p))[1],
         "s/1.parquet: embedding has 1 values, but 2 in s/0.parquet",
     ),
-    ("negative shape", "prepare", header("(-20, 8)"), "embeddings.npy: broken or no .npy file"),
-    ("garbage header", "prepare", header("{{{{"), "embeddings.npy: broken or no .npy file"),
+    ("negative shape", "prepare", header("(-20, 8)"), "embeddings.npy: broken, or not a .npy file"),
+    ("garbage header", "prepare", header("{{{{"), "embeddings.npy: broken, or not a .npy file"),
     ("empty id", "prepare", parquet(["x", ""], [[1.0], [2.0]]), "row 1 has an empty id"),
     (
         "no embeddings given",
@@ -394,6 +394,21 @@ def test_preflight_looks_at_the_header_of_interactions(
     project.params(interactions__source="log.csv")
     assert preflight.main() == 1
     assert capsys.readouterr().err == (
+        "error: log.csv: no column item_id; its columns are user_id, item, timestamp; "
+        "did you mean interactions.item_column: item?\n"
+    )
+
+
+def test_preflight_reports_the_missing_columns_of_all_files_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project.folder)
+    project.path("items.csv").write_text("item_id,name\n1,Drill\n")
+    project.path("log.csv").write_text("user_id,item,timestamp\n")
+    project.params(prepare__items="items.csv", prepare__title_column="nmae", interactions__source="log.csv")
+    assert preflight.main() == 1
+    assert capsys.readouterr().err == (
+        "error: items.csv: no column nmae; its columns are item_id, name; did you mean prepare.title_column: name?\n"
         "error: log.csv: no column item_id; its columns are user_id, item, timestamp; "
         "did you mean interactions.item_column: item?\n"
     )

@@ -63,7 +63,7 @@ def _npy(path: Path) -> NDArray[Any]:
         if is_npy and "Python objects" in str(error):
             raise InputError(f"{path}: holds pickled objects, must be a float array (rows, dim)") from None
         reason = str(error) if is_npy else "it doesn't begin as one"
-        raise InputError(f"{path}: broken or no .npy file ({reason})") from None
+        raise InputError(f"{path}: broken, or not a .npy file ({reason})") from None
     if not isinstance(matrix, np.ndarray):
         raise InputError(f"{path}: holds an archive, must be one float array (rows, dim); call it .npz")
     return matrix
@@ -76,9 +76,9 @@ def _npz(path: Path) -> dict[str, Any]:
     except NPY_ERRORS as error:
         if "Python objects" in str(error) or "allow_pickle" in str(error):
             raise InputError(f"{path}: holds pickled objects, must hold arrays of numbers and of text") from None
-        raise InputError(f"{path}: broken or no .npz file ({error})") from None
+        raise InputError(f"{path}: broken, or not a .npz file ({error})") from None
     except Exception as error:
-        raise InputError(f"{path}: broken or no .npz file ({error})") from None
+        raise InputError(f"{path}: broken, or not a .npz file ({error})") from None
 
 
 def _torch(path: Path) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: broken or no safetensors file ({error})") from None
+        raise InputError(f"{path}: broken, or not a safetensors file ({error})") from None
 
 
 def _chosen(path: Path, found: Mapping[str, Any], name: str, id_name: str) -> Matrix:

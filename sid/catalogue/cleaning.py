@@ -200,7 +200,7 @@ def _warnings_of_rows(
         numbers = f"dimension{'s' if len(shape.dominant) > 1 else ''} {listed(shape.dominant)}"
         warnings.append(
             f"{path}: {numbers} of {len(shape.centre)} hold {shape.dominant_share:.1%} of the variance: codes will be "
-            "about little else; scale or remove what isn't meant so"
+            "about little else; scale or remove these dimensions if that isn't intended"
         )
     if shape.constant:
         warnings.append(

@@ -14,6 +14,7 @@ from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
 from sid.catalogue.texts import cleaned, text_of
 from sid.errors import InputError
+from sid.params import Prepare
 from sid.tables import Batch, Table, as_text, delimited, open_table
 from sid.tables.files import TABLES
 from sid.tables.ids import WORDS_FOR_NOTHING
@@ -22,6 +23,10 @@ from sid.tables.text import PLAIN, Form
 
 _BETWEEN = {"description": " "}  # of paragraphs
 _NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+
+
+_KINDS = [kind for kind in TABLES if kind != "inter"]
+_RECORDS = ("json", "jsonl")
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,13 @@ def read_metadata(
             `fields` names and the file lacks.
     """
     path = Path(path)
-    kinds = [kind for kind in TABLES if kind != "inter"]
-    table = open_table(path, "prepare.items", item_id_column, kinds, form=form)
+    table = open_table(path, "prepare.items", item_id_column, _KINDS, form=form)
     left_out: dict[str, str] = {}
     between = {fields.get(name, name): joint for name, joint in _BETWEEN.items()}
-    if table.kind in ("json", "jsonl"):
+    if table.kind in _RECORDS:
         frame = _of_records(table, item_id_column, between)
     else:
+        _require(table, item_id_column, fields)
         _refuse_twice(table, fields)
         frame = _of_columns(table, item_id_column, skip, left_out, between)
     refuse_duplicates(frame["item_id"], str(path))
@@ -90,10 +95,31 @@ def read_metadata(
     return Metadata(frame, left_out, warnings, notes)
 
 
+def as_named(wanted: Prepare) -> tuple[dict[str, str], Form]:
+    """One of FIELDS -> the file's own name for it, and what a text file doesn't say of itself."""
+    fields = {name: str(getattr(wanted, f"{name}_column")) for name in FIELDS}
+    return fields, Form(wanted.items_header, wanted.items_encoding)
+
+
+def check_columns(path: Path, item_id_column: str, fields: Mapping[str, str], form: Form = PLAIN) -> None:
+    """Refuse by the header alone what `read_metadata` would refuse: InputError where a column that is named is missing.
+
+    Args: as `read_metadata`'s. Records of JSON have no header.
+    """
+    table = open_table(path, "prepare.items", item_id_column, _KINDS, form=form)
+    if table.kind not in _RECORDS:
+        _require(table, item_id_column, fields)
+
+
+def _require(table: Table, item_id_column: str, fields: Mapping[str, str]) -> None:
+    named = {f"prepare.{name}_column": (own, name) for name, own in fields.items() if own != name}
+    table.require({"prepare.item_id_column": (item_id_column, "item"), **named})
+
+
 def _refuse_twice(table: Table, fields: Mapping[str, str]) -> None:
     twice = delimited.duplicated(table.names, [fields.get(name, name) for name in FIELDS])
     if twice:
-        raise InputError(f"{table.path}: column {twice} is more than once in the header, must be there once")
+        raise InputError(f"{table.path}: column {twice} appears more than once in the header, must appear once")
 
 
 def _of_records(table: Table, item_id_column: str, between: Mapping[str, str]) -> pl.DataFrame:
@@ -119,7 +145,6 @@ def _of_records(table: Table, item_id_column: str, between: Mapping[str, str]) -
 def _of_columns(
     table: Table, item_id_column: str, skip: Collection[str], left_out: dict[str, str], between: Mapping[str, str]
 ) -> pl.DataFrame:
-    table.require({"prepare.item_id_column": (item_id_column, "item")})
     names = [name for name in dict.fromkeys(table.names) if name and name not in skip]
     left_out |= {name: "it holds the vectors" for name in table.names if name in skip}
     left_out |= {name: "its name is there more than once" for name in names if table.names.count(name) > 1}

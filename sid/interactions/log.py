@@ -261,7 +261,9 @@ class _Gathered:
             )
         nobody = user_ids.filter(user_ids.is_in(WORDS_FOR_NOTHING)).to_list()
         if nobody:
-            warnings.append(f"{path}: rows with the user {listed(nobody)} count as those of one user; is none meant?")
+            warnings.append(
+                f"{path}: rows with the user {listed(nobody)} count as one user; did you mean a missing user?"
+            )
         unseen = [kind for kind in self.wanted.kinds if kind not in self._kinds]
         if unseen:
             there = listed(sorted(self._kinds - set(self.wanted.kinds)))

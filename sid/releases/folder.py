@@ -107,10 +107,12 @@ def open_release(folder: str | Path) -> Release:
     for name, fact in manifest["files"].items():
         path = folder / name
         if not path.is_file():
-            raise InputError(f"{path}: no such file, the release is damaged: get it again by dvc checkout or dvc pull")
+            raise InputError(
+                f"{path}: no such file, the release is damaged: get it again with dvc checkout or dvc pull"
+            )
         if path.stat().st_size != fact["bytes"] or digest(path) != fact["sha256"]:
             raise InputError(
-                f"{path}: isn't what was published, its SHA-256 differs from {MANIFEST} says: get it again by "
+                f"{path}: isn't what was published, its SHA-256 differs from what {MANIFEST} says: get it again with "
                 "dvc checkout or dvc pull"
             )
     sizes, levels = tuple(manifest["code_sizes"]), int(manifest["levels"])

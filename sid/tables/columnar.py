@@ -105,7 +105,7 @@ def _source(path: Path) -> pa.NativeFile:
 def _broken(path: Path, kind: str, error: Exception) -> InputError:
     reason = next(iter(str(error).splitlines()), "")
     name = {"parquet": "Parquet", "arrow": "Arrow"}[kind]
-    return InputError(f"{path}: broken or no {name} file ({reason})")
+    return InputError(f"{path}: broken, or not a {name} file ({reason})")
 
 
 def _plain(column: pa.Array, uuid: bool) -> pa.Array:

@@ -158,7 +158,7 @@ class Table:
                 raise InputError(_missing(file, missing, there, columns) + self._no_header(there))
             twice = delimited.duplicated(there, [name for name, _ in columns.values()])
             if twice:
-                raise InputError(f"{file}: column {twice} is more than once in the header, must be there once")
+                raise InputError(f"{file}: column {twice} appears more than once in the header, must appear once")
 
     def batches(
         self, columns: Sequence[str], keys: Collection[str] = (), batch_rows: int = columnar.BATCH_ROWS

@@ -141,7 +141,8 @@ def not_utf8(path: Path, number: int, error: UnicodeDecodeError) -> InputError:
     """A line in another encoding."""
     return InputError(
         f"{path}: line {number} is not UTF-8 text ({error.reason} {error.object[error.start]:#x}, byte {error.start}); "
-        "if it is Latin-1 or Windows-1252, prepare.items_encoding or interactions.encoding says so (windows-1252)"
+        "if it is Latin-1 or Windows-1252, set prepare.items_encoding or interactions.encoding to that (for example "
+        "windows-1252)"
     )
 
 

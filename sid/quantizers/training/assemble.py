@@ -65,7 +65,7 @@ def load_into(model: Autoencoder, start: Quantizer, config: TrainingConfig) -> b
             for linear, weight, bias in zip(net.linears, mlp.weights, mlp.biases, strict=False):
                 assert isinstance(linear, nn.Linear)
                 if linear.weight.shape != weight.shape or len(net.linears) != len(mlp.weights):
-                    raise InputError(f"the layers of the warm start are others than those of params.yaml: {refused}")
+                    raise InputError(f"the warm start's layers differ from those in params.yaml: {refused}")
                 linear.weight.copy_(torch.from_numpy(weight))
                 linear.bias.copy_(torch.from_numpy(bias))
                 seen += weight.tobytes()
