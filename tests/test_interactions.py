@@ -346,7 +346,7 @@ def test_a_byte_order_mark_and_empty_lines_are_no_matter(tmp_path: Path, name: s
     [
         ("log.csv", "user_id,time\n", "no column item_id, timestamp; its columns are user_id, time"),
         ("log.csv", "", "is empty, must have a header of column names"),
-        ("log.csv", "user_id,item_id,timestamp,item_id\n", "column item_id is more than once"),
+        ("log.csv", "user_id,item_id,timestamp,item_id\n", "column item_id appears more than once"),
         ("log.jsonl", '\n{"user_id": 1, "item_id": 2}\n', "no column timestamp; its columns are user_id, item_id"),
         ("log.jsonl", "\n", "has no rows"),
         ("log.parquet", "PAR1", "broken, or not a Parquet file"),

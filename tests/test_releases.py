@@ -308,6 +308,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
         shutil.rmtree(project.path(name))
     project.path("data").mkdir()
     project.path("data/none").write_text("none\n")
+    shutil.copy(ROOT / ".dvcignore", project.folder)
     project.path(".dvc").mkdir()
     project.path(".dvc/config").write_text("[core]\n    analytics = false\n    check_update = false\n")
     person = {f"GIT_{role}_{part}": "t@example.org" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}

@@ -391,7 +391,7 @@ def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
     """Killed at random moments; every rerun goes on where the last was, and the files are equal to the byte."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, tmp_path], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-u", "-c", KILLED, tmp_path], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("goes on after epoch") == 3
