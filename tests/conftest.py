@@ -38,7 +38,6 @@ needs_catalogue = pytest.mark.skipif(
 
 # what Hugging Face's libraries read when they are imported: no test asks a hub for anything
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["SOURCE_DATE_EPOCH"] = "1767225600"  # the date on the report
 
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 
@@ -82,6 +81,11 @@ class Project:
         """The paths that dvc.yaml passes to a stage, by the names of their options."""
         words = shlex.split(STAGES[stage])[3:]
         return {option.removeprefix("--"): Path(path) for option, path in zip(words[::2], words[1::2], strict=True)}
+
+    def program(self, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that isn't a stage: python -m <module> <words>."""
+        command = [sys.executable, "-m", module, *words]
+        return subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True)
 
     def succeed(self, *stages: str) -> None:
         """Run stages, or all of them, in this process, which has loaded torch; an error of the user's is raised."""

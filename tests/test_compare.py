@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from sid.ids import SemanticIds
 from sid.measure.churn import kept_together
 from sid.report.comparison import Comparison, Index, page
-from tests.conftest import ENVIRONMENT, Project
+from tests.conftest import Project
 from tests.test_report import HOSTILE, browser
 
 __all__ = ["browser"]  # the fixture
@@ -75,16 +74,6 @@ def test_a_difference_is_judged_by_its_direction_and_noise(
     assert Comparison.of(worse, better).headline()[0]["verdict"] == "better"
 
 
-def compare(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stages.compare", *words],
-        cwd=project.folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_the_page_in_a_browser(finished: Project, browser: Any) -> None:
     sids = SemanticIds.load(finished.path("data/sids.parquet"))
     moved = {item: ["<a_0>", f"<b_{row % 4}>", f"<c_{row // 4}>"] for row, item in enumerate(sids.item_ids)}
@@ -92,7 +81,9 @@ def test_the_page_in_a_browser(finished: Project, browser: Any) -> None:
     items = pl.read_parquet(finished.path("data/prepared/items.parquet"))
     titles = (HOSTILE * 60)[: len(items)]
     items.with_columns(title=pl.Series(titles)).write_parquet(finished.path("data/prepared/items.parquet"))
-    done = compare(finished, "workspace", "other.index.json", "--page", "compare.html", "--changed", "changed.csv")
+    done = finished.program(
+        "stages.compare", "workspace", "other.index.json", "--page", "compare.html", "--changed", "changed.csv"
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout[: done.stdout.index("\n}") + 2])
     assert figures["common"] == 60
@@ -119,11 +110,11 @@ def test_what_is_nothing_is_said_in_a_line(finished: Project, tmp_path: Path) ->
         cwd=finished.folder,
         check=True,
     )
-    done = compare(finished, "no-such-run", "workspace")
+    done = finished.program("stages.compare", "no-such-run", "workspace")
     assert done.returncode == 1
     assert "no-such-run: is neither a file" in done.stderr
     assert "Traceback" not in done.stderr
-    done = compare(finished, "none.parquet", "workspace")
+    done = finished.program("stages.compare", "none.parquet", "workspace")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 

@@ -6,8 +6,6 @@ import json
 import math
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -35,7 +33,7 @@ from sid.interactions.split_files import Split
 from sid.params import Evaluate
 from sid.quantizers.training.states import Checkpoints
 from stages import summary
-from tests.conftest import ENVIRONMENT, Project, make_project
+from tests.conftest import Project, make_project
 
 CPU = torch.device("cpu")
 
@@ -548,16 +546,6 @@ def test_the_page_shows_it(shop: Project) -> None:
     assert "by chance alone, NDCG@10 of two runs" in text
 
 
-def other(shop: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "stages.evaluate", *words],
-        cwd=shop.folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-
-
 def index_json(shop: Project) -> dict[str, list[str]]:
     sids = SemanticIds.load(shop.path("data/sids.parquet"))
     return {
@@ -570,7 +558,7 @@ def test_any_index_is_evaluated_beside_the_pipelines(shop: Project) -> None:
     entries = index_json(shop)
     shop.path("other.index.json").write_text(json.dumps(dict(reversed(entries.items()))))
     before = shop.contents()
-    done = other(shop, "--sids", "other.index.json", "--report", "other.json")
+    done = shop.program("stages.evaluate", "--sids", "other.index.json", "--report", "other.json")
     assert done.returncode == 0, done.stderr
     assert shop.contents() == before
     found, own = json.loads(shop.path("other.json").read_text()), shop.report("evaluate")
@@ -605,7 +593,7 @@ def no_token(entries: dict[str, Any]) -> Any:
 )
 def test_a_bad_index_gets_one_clear_line(shop: Project, change: Any, said: str) -> None:
     shop.path("bad.index.json").write_text(json.dumps(change(index_json(shop))))
-    done = other(shop, "--sids", "bad.index.json")
+    done = shop.program("stages.evaluate", "--sids", "bad.index.json")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("evaluate: error: bad.index.json: ")
@@ -615,7 +603,7 @@ def test_a_bad_index_gets_one_clear_line(shop: Project, change: Any, said: str) 
 def test_a_missing_and_a_broken_index(shop: Project) -> None:
     shop.path("broken.json").write_text("{")
     for name, said in (("none.json", "No such file"), ("broken.json", "isn't JSON"), ("none.parquet", "can't be read")):
-        done = other(shop, "--sids", name)
+        done = shop.program("stages.evaluate", "--sids", name)
         assert done.returncode == 1
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1

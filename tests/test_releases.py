@@ -56,12 +56,6 @@ def second_day(project: Project) -> list[int]:
     return rows
 
 
-def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words], cwd=project.folder, env=ENVIRONMENT, capture_output=True, text=True
-    )
-
-
 def test_two_days_of_an_index(day1: Project) -> None:
     before, quantizer = sids_of(day1), day1.path("data/quantizer.pth").read_bytes()
     second_day(day1)
@@ -281,7 +275,9 @@ def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:
         if item != "3"
     }
     (tmp_path / "shop.index.json").write_text(json.dumps(index))
-    done = run(day1, "stages.compare", "releases/day1", str(tmp_path / "shop.index.json"), "--changed", "changed.csv")
+    done = day1.program(
+        "stages.compare", "releases/day1", str(tmp_path / "shop.index.json"), "--changed", "changed.csv"
+    )
     assert done.returncode == 0, done.stderr
     figures, _, shown = done.stdout.partition("\n}\n")
     assert json.loads(figures + "}") == {
@@ -295,7 +291,7 @@ def test_compare_two_indexes(day1: Project, tmp_path: Path) -> None:
     assert shown.startswith("  7  <a_")
     assert len(day1.path("changed.csv").read_text().splitlines()) == 2
     (tmp_path / "other.json").write_text('{"3": ["<b_1>"]}')
-    done = run(day1, "stages.compare", "releases/day1", str(tmp_path / "other.json"))
+    done = day1.program("stages.compare", "releases/day1", str(tmp_path / "other.json"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "item '3': '<b_1>' isn't a Semantic ID" in done.stderr
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,16 +30,6 @@ class About:
     def of(cls, wanted: Params) -> About:
         """Of params.yaml. The time is the file's own: the same params and data give the same page, to the byte."""
         return cls(wanted.export.dataset, settings(wanted))
-
-
-def now() -> str:
-    """The time to the minute, UTC; that of SOURCE_DATE_EPOCH where it is set, for pages that are the same to the byte.
-
-    Source: https://reproducible-builds.org/specs/source-date-epoch/
-    """
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(given), UTC) if given.isdecimal() else datetime.now(UTC)
-    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def settings(wanted: Params) -> dict[str, str]:

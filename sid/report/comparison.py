@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from sid.arrays import Codes
 from sid.ids import SemanticIds, sid_text
 from sid.measure.churn import churn, kept_levels, kept_together, padded
 from sid.measure.metrics import prefix_ids
-from sid.report.about import now
 from sid.report.item_search import alike
 from sid.report.markup import short
 from sid.report.templating import environment
@@ -165,7 +165,7 @@ def page(comparison: Comparison, titles: pl.DataFrame | None) -> str:
         .render(
             one=comparison.before.name,
             other=comparison.after.name,
-            date=now(),
+            date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             figures=comparison.figures,
             headline=comparison.headline(),
             settings=comparison.settings(),
