@@ -22,7 +22,7 @@ import torch
 
 from bench import dedupe, releases
 from bench.child import child
-from sid.arrays import Codes, Vectors
+from sid.arrays import Codes, Vectors, rows_of
 from sid.dedupe.costs import QuantizerCosts
 from sid.dedupe.reassign import reassign
 from sid.quantizers.assignment import nearest_codes
@@ -102,7 +102,7 @@ def measure(file: Path, published: int, rows: int) -> dict[str, Any]:
     candidates: list[float] = []
     for turn in range(TURNS + 1):
         began = time.perf_counter()
-        ours = reassign(codes, QuantizerCosts(quantizer, vectors), taken=taken)
+        ours = reassign(codes, QuantizerCosts(quantizer, rows_of(vectors)), taken=taken)
         took = time.perf_counter() - began
         moved, resolver, nearest = resolve_overflow(theirs, codes, vectors, quantizer, taken)
         if turn:  # the first warms up

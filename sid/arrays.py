@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +52,16 @@ PART_ROWS = 1 << 18
 def parts(count: int) -> list[slice]:
     """Slices that cut `count` rows into the parts that a pass over them is made of; within a part, see `chunks`."""
     return [slice(start, min(start + PART_ROWS, count)) for start in range(0, count, PART_ROWS)]
+
+
+def behind(start: int, slices: Iterable[slice]) -> Iterator[slice]:
+    """Slices of rows 0, 1, 2 ... as slices of rows `start`, `start` + 1 ..."""
+    return (slice(start + some.start, start + some.stop) for some in slices)
+
+
+def within(part: slice, row_bytes: int) -> Iterator[slice]:
+    """The slices of the rows that `chunks` cuts a part of them into."""
+    return behind(part.start, chunks(part.stop - part.start, row_bytes))
 
 
 class Rows(Protocol):

@@ -22,7 +22,7 @@ def main(stage: Stage) -> str:
     by = np.load(stage.input("keep") / f"{wanted.keep}.npy", allow_pickle=False)
     found = beside(stage.params, item_ids, codes)
     release, published = found or (None, None)
-    after, code_sizes = resolve(codes, quantizer, vectors, wanted, published, by if len(by) else None)
+    after, code_sizes = resolve(codes, quantizer, vectors, wanted, published, by if len(by) else None, stage.engine)
     if release is None:
         sids = SemanticIds(item_ids, after, code_sizes)
     else:

@@ -42,7 +42,7 @@ def fit(stage: Stage, vectors: Vectors) -> str:
     earlier, start = published(stage.params, "refresh"), None
     if earlier is not None and stage.params.release.warm_start:
         start = load_quantizer(earlier, vectors.shape[1], stage.params.quant.device)
-    fitted = methods.fit(vectors, stage.params, checkpoints, start)
+    fitted = methods.fit(vectors, stage.params, checkpoints, start, stage.engine)
     quantizer, method, sizes = fitted.quantizer, fitted.quantizer.method, fitted.quantizer.code_sizes
     if earlier is not None:
         quantizer, figures["renaming"] = rename(quantizer, vectors, load_ids(stage.input("ids")), earlier)

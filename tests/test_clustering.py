@@ -21,9 +21,9 @@ from sid.clustering import prices as prices_module
 from sid.clustering.balanced import balanced_assign, balanced_kmeans, share_out, size_bounds
 from sid.clustering.distances import all_distances
 from sid.clustering.kmeans import kmeans, nearest, squared_distances
-from sid.clustering.passes import in_order
 from sid.clustering.points import Points, sub_seed
 from sid.clustering.scores import HeldScores
+from sid.engine.threads import in_order
 from sid.errors import InputError
 from tests.conftest import ROOT
 

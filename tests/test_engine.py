@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,9 @@ import torch
 
 from sid import arrays
 from sid.arrays import ArrayRows, parts
+from sid.clustering import points
 from sid.clustering.balanced import share_out
+from sid.dedupe.resolve import resolve
 from sid.engine import engines
 from sid.engine.local import LOCAL
 from sid.errors import InputError, MissingExtra
@@ -22,31 +24,38 @@ from sid.measure import metrics, neighbours, quality
 from sid.params import Engine, Index
 from sid.quantizers import assignment, methods
 from sid.quantizers.assignment import CostScores, assign
-from sid.quantizers.base import Quantizer
+from sid.quantizers.base import Fit, Quantizer
+from sid.quantizers.residual import ResidualQuantizer
 from stages import pipeline
 from tests.conftest import ROOT, catalogue
 from tests.test_contract import settings
 
+Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
 class Posted:
-    """An engine that does what a remote one does to its work: pickles it for each part, and runs parts in any order."""
+    """An engine that does what a remote one does: pickles work and pieces, and runs the pieces in any order."""
 
     def __init__(self) -> None:
-        self.ran = 0
+        self.ran = self.most_bytes = 0
 
-    def map(self, work: Callable[[slice], Result], parts: Sequence[slice], part_bytes: int = 0) -> Iterator[Result]:
-        sent = pickle.dumps(work)
-        found = {part.start: pickle.loads(sent)(part) for part in reversed(parts)}
-        self.ran += len(parts)
-        return (pickle.loads(pickle.dumps(found[part.start])) for part in parts)
+    def map(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int = 0) -> Iterator[Result]:
+        sent, posted = pickle.dumps(work), [pickle.dumps(piece) for piece in pieces]
+        self.most_bytes = max([self.most_bytes, len(sent), *map(len, posted)])
+        found = [pickle.dumps(pickle.loads(sent)(pickle.loads(piece))) for piece in reversed(posted)]
+        self.ran += len(posted)
+        return map(pickle.loads, reversed(found))
+
+    each = map
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrays, "PART_ROWS", 64)
     monkeypatch.setattr(assignment, "_HELD_BYTES", 0)
+    monkeypatch.setattr(points, "_HELD_BYTES", 0)
+    monkeypatch.setattr(points, "_SUBSET_BYTES", 0)
 
 
 @pytest.fixture
@@ -58,6 +67,11 @@ def mapped(tmp_path: Path) -> np.ndarray:
 
 def index(quantizer: Quantizer, how: str, vectors: np.ndarray, engine: Any) -> np.ndarray:
     return assign(quantizer, vectors, Index(assignment=how, slack=None), engine)[0]  # type: ignore[arg-type]
+
+
+def books(fitted: Fit) -> tuple[np.ndarray, ...]:
+    assert isinstance(fitted.quantizer, ResidualQuantizer)
+    return fitted.quantizer.codebooks
 
 
 def figures(quantizer: Quantizer, vectors: np.ndarray, engine: Any) -> dict[str, Any]:
@@ -88,6 +102,41 @@ def test_where_a_pass_runs_changes_no_bit(method: str, mapped: np.ndarray) -> No
         np.testing.assert_array_equal(here, index(quantizer, how, mapped, engine))
     assert figures(quantizer, mapped, LOCAL) == figures(quantizer, mapped, engine)
     assert engine.ran > 7 * 6
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("method", ["rqkmeans", "rqkmeans_constrained"])
+def test_where_it_is_fitted_changes_no_bit(method: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "vectors.npy", np.tile(catalogue(400), (1, 8)))
+    rows = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    engine, params = Posted(), settings(method)
+    here, there = (methods.fit(rows, params, engine=each) for each in (LOCAL, engine))
+    for one, other in zip(books(here), books(there), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert here.curve == there.curve
+    assert engine.ran > 7 * 10
+    assert engine.most_bytes < rows.nbytes  # they are read where they are
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_rows_of_few_values_fit_alike_anywhere(tmp_path: Path) -> None:
+    np.save(tmp_path / "vectors.npy", np.repeat(catalogue(5), 40, axis=0))  # codes are left over
+    rows = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    here, there = (books(methods.fit(rows, settings("rqkmeans"), engine=each)) for each in (LOCAL, Posted()))
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("strategy", ["reassign", "sinkhorn", "append"])
+def test_where_collisions_are_resolved_changes_no_code(strategy: str, limit: int, mapped: np.ndarray) -> None:
+    quantizer, engine = methods.fit(mapped, settings("rqkmeans")).quantizer, Posted()
+    codes = np.tile(quantizer.encode(mapped[:50]), (5, 1))
+    wanted = settings("rqkmeans").dedupe.model_copy(update={"strategy": strategy, "max_items_per_sid": limit})
+    here, there = (resolve(codes, quantizer, mapped[:250], wanted, engine=each)[0] for each in (LOCAL, engine))
+    np.testing.assert_array_equal(here, there)
+    assert not np.array_equal(here, codes)
+    assert (engine.ran > 0) == (strategy == "reassign")
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -181,11 +230,17 @@ def address() -> Iterator[str]:
 def test_a_ray_cluster_gives_the_bytes_of_this_process(address: str, mapped: np.ndarray, tmp_path: Path) -> None:
     with engines.opened(Engine(name="ray", address=address)) as engine:
         for method in ("rqkmeans", "rqkmeans_constrained"):
-            quantizer = methods.fit(mapped, settings(method)).quantizer
+            here, there = (methods.fit(mapped, settings(method), engine=each) for each in (LOCAL, engine))
+            for one, other in zip(books(here), books(there), strict=True):
+                np.testing.assert_array_equal(one, other)
+            quantizer = here.quantizer
             for how in ("nearest", "balanced"):
                 np.testing.assert_array_equal(
                     index(quantizer, how, mapped, engine), index(quantizer, how, mapped, LOCAL)
                 )
+            codes, wanted = np.tile(quantizer.encode(mapped[:50]), (5, 1)), settings(method).dedupe
+            after = [resolve(codes, quantizer, mapped[:250], wanted, engine=each)[0] for each in (LOCAL, engine)]
+            np.testing.assert_array_equal(*after)
         assert figures(quantizer, mapped, engine) == figures(quantizer, mapped, LOCAL)
         found = engine.map(lambda part: _die_once(part, tmp_path), parts(400))
         assert list(found) == [part.start for part in parts(400)]  # a worker was killed in the middle

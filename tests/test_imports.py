@@ -54,6 +54,7 @@ PLUMBING = {
     "sid.engine.engines",
     "sid.engine.local",
     "sid.engine.ray",
+    "sid.engine.threads",
     "sid.errors",
     "sid.params",
     "stages.other_index",

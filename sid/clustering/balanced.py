@@ -10,15 +10,16 @@ whole transport problem to OR-tools.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sid.clustering.distances import add_rows, check_pair, move_rows
+from sid.arrays import parts
+from sid.clustering.distances import add_rows, check_pair
 from sid.clustering.kmeans import Clustering, kmeans
-from sid.clustering.points import Centred, Points, centred, draw_rows, sub_seed, work_chunks
+from sid.clustering.points import Centred, Points, centred, draw_rows, inside, sub_seed, with_labels, within
 from sid.clustering.prices import (
     COLD,
     COOL,
@@ -29,6 +30,7 @@ from sid.clustering.prices import (
     choices,
     cooled,
     from_none,
+    moves,
     newton,
     sampled,
     spread_of,
@@ -73,6 +75,7 @@ def balanced_kmeans(
     budget_mib: int = 256,
     on_iteration: Callable[[int, float], None] | None = None,
     start: Tensor | None = None,
+    engine: Engine = LOCAL,
 ) -> Clustering:
     """k-means whose cluster sizes lie within `size_bounds(N, k, slack)`, always.
 
@@ -92,6 +95,7 @@ def balanced_kmeans(
             about 40 bytes for each row, and 40 K^2 + 16 KD bytes; `exact` holds all N x K distances.
         on_iteration: called with (iteration from 0, inertia) after each iteration.
         start: (K, D) centroids to begin with; None finds some on a sample.
+        engine: runs the passes over the rows of `Points` that aren't held. It changes no bit.
 
     Returns:
         Clustering; each centroid is the mean of its rows. Labels are not those of `nearest`. Before the last
@@ -106,9 +110,10 @@ def balanced_kmeans(
     if max_iters < 1:
         raise InputError(f"max_iters is {max_iters}; it must be at least 1")
     generator = torch.Generator().manual_seed(sub_seed(seed, 0))
-    table = _first(points, k, seed, budget_mib, generator) if start is None else start
-    rows = centred(points, budget_mib)
-    problem = Problem(TableScores(rows, table - rows.shift), lo, hi, budget_mib)
+    runs = points.runs_on(engine)
+    table = _first(points, k, seed, budget_mib, generator, runs) if start is None else start
+    rows = centred(points, budget_mib, runs)
+    problem = Problem(TableScores(rows, table - rows.shift), lo, hi, budget_mib, runs)
     if solver == "exact":
         table, labels, history = _exact_iterations(problem, rows, max_iters, on_iteration)
     else:
@@ -116,12 +121,13 @@ def balanced_kmeans(
     return Clustering(table + rows.shift, labels, tuple(history))
 
 
-def _first(points: Points, k: int, seed: int, budget_mib: int, generator: torch.Generator) -> Tensor:
+def _first(points: Points, k: int, seed: int, budget_mib: int, generator: torch.Generator, engine: Engine) -> Tensor:
     """(K, D) centroids of plain k-means on a sample."""
     some = points
     if len(points) > SAMPLE * k:
         some = points.subset(draw_rows(len(points), SAMPLE * k, generator))
-    return kmeans(some, k, max_iters=3, seed=sub_seed(seed, 1), budget_mib=budget_mib).centroids
+    own = sub_seed(seed, 1)
+    return kmeans(some, k, max_iters=3, seed=own, budget_mib=budget_mib, engine=engine).centroids
 
 
 def balanced_assign(
@@ -227,14 +233,15 @@ def _iterations(
         prices = newton(sample, prices, share * spread)
         if last:
             prices = cooled(problem, prices, spread)
-        for part, code in choices(problem, prices):
-            for some in problem.within(part):
-                new = code[some.start - part.start : some.stop - part.start]
-                move_rows(sums, rows.part(some), labels[some], new)
-            labels[part] = code
-        if last:
+        if not last:
+            for part, (code, gained) in moves(problem, prices, labels):
+                labels[part] = code
+                sums += gained
+        else:
+            for part, code in choices(problem, prices):
+                labels[part] = code
             labels = settle(problem, labels, prices, COLD * spread / 8)
-            sums = _sums(rows, labels, len(table))
+            sums = _sums(rows, labels, len(table), problem.engine)
         table, inertia = _means(sums, labels, table, total)
         problem, sample = _with_table(problem, table), _with_table(sample, table)
         history.append(inertia)
@@ -255,12 +262,28 @@ def _with_table(problem: Problem, table: Tensor) -> Problem:
     return replace(problem, scores=TableScores(problem.scores.rows, table))
 
 
-def _sums(rows: Centred, labels: Tensor, k: int) -> Tensor:
+def _sums(rows: Centred, labels: Tensor, k: int, engine: Engine) -> Tensor:
     """(K, D) float64 sums of the rows of each cluster."""
     sums = torch.zeros(k, rows.dim, dtype=torch.float64, device=labels.device)
-    for part in work_chunks(len(labels), max(k, rows.dim), labels.device):
-        add_rows(sums, labels[part], rows.part(part).double())
+    for found in engine.map(_Sums(rows, k), with_labels(parts(len(rows)), labels)):
+        sums += found
     return sums
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """A part of the rows and its labels -> (K, D) float64, the sums of its rows by label."""
+
+    rows: Centred
+    k: int
+
+    def __call__(self, piece: tuple[slice, Tensor]) -> Tensor:
+        """(K, D)."""
+        whole, labels = piece
+        sums = torch.zeros(self.k, self.rows.dim, dtype=torch.float64, device=labels.device)
+        for part in within(whole, self.rows.points, self.k):
+            add_rows(sums, labels[inside(whole, part)], self.rows.part(part).double())
+        return sums
 
 
 def _exact_iterations(
@@ -278,7 +301,7 @@ def _exact_iterations(
         before, labels = labels, flow_assign(problem)
         if torch.equal(before, labels):
             break
-        table, inertia = _means(_sums(rows, labels, len(table)), labels, table, total)
+        table, inertia = _means(_sums(rows, labels, len(table), problem.engine), labels, table, total)
         problem = _with_table(problem, table)
         history.append(inertia)
         if on_iteration is not None:

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from sid.arrays import chunks
-from sid.clustering.passes import in_order
-from sid.clustering.points import Points, check_finite, check_matrix, work_chunks
+from sid.arrays import chunks, parts
+from sid.clustering.points import Points, check_finite, check_matrix, inside, with_labels, within, work_chunks
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
+from sid.engine.threads import in_order, one_thread
 from sid.errors import InputError
 
 _REFINE_BYTES = 32 << 20  # float64 differences held at once while near ties are settled
@@ -26,7 +28,7 @@ _UNIT = {"none": 2.0**-24, "ieee": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8}
 _OLDER_UNIT = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
 
 
-def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 256) -> Tensor:
+def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 256, engine: Engine = LOCAL) -> Tensor:
     """The nearest centroid of each row, by squared Euclidean distance; ties go to the lowest index.
 
     Row-wise exact: the label of a row is that of a float64 evaluation of (x - c)^2 in a fixed order of summation,
@@ -38,6 +40,7 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
         vectors: (N, D) float32, any device, N >= 0; a read-only memory map is neither written nor copied whole.
         centroids: (K, D) float32 on the same device, K >= 1.
         budget_mib: bound on scratch memory, in MiB; 16 to 1024 is sane. It changes speed, never a label.
+        engine: runs the pass over rows that aren't held.
 
     Returns:
         Labels, (N,) int64.
@@ -48,6 +51,10 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
     points = Points.of(vectors)
     check_pair(points, centroids)
     check_finite(Points(centroids), "centroids")
+    if (runs := points.runs_on(engine)) is not LOCAL:
+        first = distinct(centroids)[0]
+        work = _Nearest(points, centroids[first], budget_mib)
+        return first[torch.cat([torch.zeros(0, dtype=torch.int64), *runs.map(work, parts(len(points)))])]
     book = _Book.of(centroids)
     try:
         if points.device.type == "cpu":
@@ -58,9 +65,24 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
         return first[nearest(points, centroids[first], budget_mib=budget_mib)]
 
 
-def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int) -> Tensor:
-    """`nearest`, each chunk settled while it is in the cache."""
-    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
+@dataclass(frozen=True)
+class _Nearest:
+    """Slices of the rows -> (n,) int64, their nearest centroids, of which no two are equal."""
+
+    points: Points
+    centroids: Tensor
+    budget_mib: int
+
+    @one_thread(torch.device("cpu"))
+    def __call__(self, part: slice) -> Tensor:
+        """(n,)."""
+        return _nearest_by_chunks(self.points, _Book.of(self.centroids), self.budget_mib, part)
+
+
+def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int, rows: slice | None = None) -> Tensor:
+    """`nearest` of all rows or of a slice of them, each chunk settled while it is in the cache."""
+    rows = slice(0, len(points)) if rows is None else rows
+    labels = torch.empty(rows.stop - rows.start, dtype=torch.int64, device=points.device)
 
     def settled(part: slice) -> Tensor:
         rows = points.part(part)
@@ -74,9 +96,9 @@ def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int) -> Tensor:
             found = _settled(rows, book, values, floor, found, tied)
         return found
 
-    pieces = work_chunks(len(points), max(book.centroids.shape), points.device, budget_mib)
+    pieces = within(rows, points, len(book.centroids), budget_mib)
     for part, found in in_order(pieces, settled, points.device):
-        labels[part] = found
+        labels[inside(rows, part)] = found
     return labels
 
 
@@ -121,7 +143,9 @@ class _CopiesError(Exception):
     """There are ties, and equal centroids, of which each would be compared."""
 
 
-def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tensor, *, budget_mib: int = 256) -> Tensor:
+def squared_distances(
+    vectors: Tensor | Points, centroids: Tensor, labels: Tensor, *, budget_mib: int = 256, engine: Engine = LOCAL
+) -> Tensor:
     """(x - c)^2 of each row and its centroid, (N,) float64: zero exactly where the two are equal.
 
     Args:
@@ -129,6 +153,7 @@ def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tenso
         centroids: (K, D) float32 on the same device.
         labels: (N,) int64 in [0, K).
         budget_mib: bound on scratch memory, in MiB.
+        engine: runs the pass over rows that aren't held.
 
     Raises:
         InputError: the shapes do not fit or a dtype is not float32.
@@ -138,9 +163,33 @@ def squared_distances(vectors: Tensor | Points, centroids: Tensor, labels: Tenso
     if labels.shape != (len(points),):
         raise InputError(f"labels have shape {tuple(labels.shape)}; they must have {(len(points),)}")
     squared = torch.empty(len(points), dtype=torch.float64, device=points.device)
-    for part in work_chunks(len(points), points.dim, points.device, budget_mib):
-        squared[part] = row_distances(points.part(part), centroids[labels[part]])
+    slices = parts(len(points))
+    found = points.runs_on(engine).map(_Gaps(points, centroids, budget_mib), with_labels(slices, labels))
+    for part, some in zip(slices, found, strict=True):
+        squared[part] = some
     return squared
+
+
+@dataclass(frozen=True)
+class _Gaps:
+    """Slices of the rows and their (n,) labels -> (n,) float64, the squared distances to their centroids."""
+
+    points: Points
+    centroids: Tensor
+    budget_mib: int
+
+    def __call__(self, piece: tuple[slice, Tensor]) -> Tensor:
+        """(n,)."""
+        part, labels = piece
+        found = torch.empty(len(labels), dtype=torch.float64, device=labels.device)
+
+        def gaps(some: slice) -> Tensor:
+            return row_distances(self.points.part(some), self.centroids[labels[inside(part, some)]])
+
+        pieces = within(part, self.points, budget_mib=self.budget_mib)
+        for some, squared in in_order(pieces, gaps, self.points.device):
+            found[inside(part, some)] = squared
+        return found
 
 
 def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sid.arrays import chunks
+from sid.arrays import chunks, parts
 from sid.clustering.distances import (
     Product,
     largest,
@@ -18,8 +18,20 @@ from sid.clustering.distances import (
     nearest,
     squared_distances,
 )
-from sid.clustering.passes import in_order, one_thread
-from sid.clustering.points import Centred, Points, centred, draw_rows, work_chunks
+from sid.clustering.points import (
+    Centred,
+    Points,
+    centred,
+    draw_rows,
+    inside,
+    with_labels,
+    within,
+    work_chunks,
+)
+from sid.clustering.scores import PART_BYTES
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
+from sid.engine.threads import in_order, one_thread
 from sid.errors import InputError
 
 __all__ = ["Clustering", "kmeans", "nearest", "squared_distances"]
@@ -61,6 +73,7 @@ def kmeans(
     budget_mib: int = 256,
     on_iteration: Callable[[int, float], None] | None = None,
     start: Tensor | None = None,
+    engine: Engine = LOCAL,
 ) -> Clustering:
     """Lloyd's k-means (IEEE Trans. Inf. Theory 28, 1982) from D^2 seeds (k-means++, Arthur & Vassilvitskii, 2007).
 
@@ -80,6 +93,7 @@ def kmeans(
             about 40 bytes for each row, and 16 KD bytes for sums and seeds.
         on_iteration: called with (iteration from 0, inertia) after each iteration of each restart.
         start: (K, D) centroids to begin with, once; None draws seeds.
+        engine: runs the passes over the rows of `Points` that aren't held. It changes no bit.
 
     Returns:
         Clustering; `labels` equals `nearest(vectors, centroids)`.
@@ -90,7 +104,7 @@ def kmeans(
     points = Points.of(vectors)
     _check(len(points), k, max_iters, tol, restarts)
     with one_thread(points.device):
-        return _kmeans(points, k, max_iters, tol, restarts, seed, budget_mib, on_iteration, start)
+        return _kmeans(points, k, max_iters, tol, restarts, seed, budget_mib, on_iteration, start, engine)
 
 
 def _kmeans(
@@ -103,16 +117,17 @@ def _kmeans(
     budget_mib: int,
     on_iteration: Callable[[int, float], None] | None,
     start: Tensor | None,
+    engine: Engine,
 ) -> Clustering:
     generator = torch.Generator().manual_seed(seed)
-    rows = centred(points, budget_mib)
+    rows = centred(points, budget_mib, engine)
     runs = []
     for _ in range(restarts if start is None else 1):
         table = seed_centroids(rows, k, budget_mib, generator) if start is None else start - rows.shift
-        runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration))
+        runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration, engine))
     table, history = min(runs, key=lambda run: run[1][-1])
-    centroids, labels = _use_every_code(points, table + rows.shift, budget_mib)
-    last = _inertia(points, centroids, labels)
+    centroids, labels = _use_every_code(points, table + rows.shift, budget_mib, engine)
+    last = _inertia(points, centroids, labels, engine)
     return Clustering(centroids, labels, (*history, last))
 
 
@@ -134,7 +149,7 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
     floats = budget_mib << 18
     n = len(rows)
     size = min(n, max(2 * k, min(_POOL * k, floats // (4 * rows.dim))))
-    if size == n and rows.shifted:
+    if size == n:
         pool, squares = rows.part(slice(0, n)), rows.squares
     else:
         picked = draw_rows(n, size, generator).to(rows.shift.device)
@@ -307,6 +322,7 @@ def _lloyd(
     tol: float,
     budget_mib: int,
     on_iteration: Callable[[int, float], None] | None,
+    engine: Engine,
 ) -> tuple[Tensor, list[float]]:
     """Lloyd's iterations from (K, D) seeds; the centred centroids and the inertia after each iteration."""
     device = table.device
@@ -316,7 +332,7 @@ def _lloyd(
     total = rows.squares.sum(dtype=torch.float64)
     history: list[float] = []
     for iteration in range(max_iters):
-        if not _reassign(rows, table, labels, sums, gaps, budget_mib):
+        if not _reassign(rows, table, labels, sums, gaps, budget_mib, engine):
             break
         counts = torch.bincount(labels, minlength=len(table))
         _fill_empty(rows, labels, gaps, sums, counts)
@@ -332,22 +348,49 @@ def _lloyd(
     return table, history
 
 
-def _reassign(rows: Centred, table: Tensor, labels: Tensor, sums: Tensor, gaps: Tensor, budget_mib: int) -> int:
+def _reassign(
+    rows: Centred, table: Tensor, labels: Tensor, sums: Tensor, gaps: Tensor, budget_mib: int, engine: Engine
+) -> int:
     """One pass: labels (-1 before the first), cluster sums and squared distances in place; how many labels moved."""
-    product = Product(table)
-
-    def chosen(part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        some = rows.part(part)  # (n, D)
-        code, best = largest(product(some))
-        return some, code, rows.squares[part] - 2 * best
-
     moved = 0
-    pieces = work_chunks(len(rows), max(table.shape), table.device, budget_mib)
-    for part, (some, code, gap) in in_order(pieces, chosen, table.device):
-        gaps[part] = gap
-        moved += move_rows(sums, some, labels[part], code)
-        labels[part] = code
+    slices = parts(len(rows))
+    work = _Choose(rows, table, budget_mib)
+    found = rows.runs_on(engine).map(work, with_labels(slices, labels, rows.squares), PART_BYTES)
+    for part, (code, gap, gained, changed) in zip(slices, found, strict=True):
+        labels[part], gaps[part] = code, gap
+        sums += gained
+        moved += changed
     return moved
+
+
+@dataclass(frozen=True)
+class _Choose:
+    """A part of the rows, its labels so far and squared norms -> what an iteration makes of it."""
+
+    rows: Centred
+    table: Tensor
+    budget_mib: int
+
+    @one_thread(torch.device("cpu"))
+    def __call__(self, piece: tuple[slice, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Labels (n,), squared distances (n,), what the sums (K, D) float64 gain, and how many labels are new."""
+        whole, labels, squares = piece
+        product, device = Product(self.table), self.table.device
+        codes, gaps = torch.empty_like(labels), torch.empty_like(squares)
+        gained = torch.zeros(self.table.shape, dtype=torch.float64, device=device)
+
+        def chosen(part: slice) -> tuple[Tensor, Tensor, Tensor]:
+            some = self.rows.part(part)  # (n, D)
+            code, best = largest(product(some))
+            return some, code, squares[inside(whole, part)] - 2 * best
+
+        moved = 0
+        pieces = within(whole, self.rows.points, len(self.table), self.budget_mib)
+        for part, (some, code, gap) in in_order(pieces, chosen, device):
+            here = inside(whole, part)
+            moved += move_rows(gained, some, labels[here], code)
+            codes[here], gaps[here] = code, gap
+        return codes, gaps, gained, moved
 
 
 def _fill_empty(rows: Centred, labels: Tensor, gaps: Tensor, sums: Tensor, counts: Tensor) -> None:
@@ -371,18 +414,18 @@ def _fill_empty(rows: Centred, labels: Tensor, gaps: Tensor, sums: Tensor, count
             return
 
 
-def _use_every_code(points: Points, centroids: Tensor, budget_mib: int) -> tuple[Tensor, Tensor]:
+def _use_every_code(points: Points, centroids: Tensor, budget_mib: int, engine: Engine) -> tuple[Tensor, Tensor]:
     """Moves unused centroids onto the rows farthest from theirs; the centroids, and the labels to them.
 
     A centroid that is equal to a row keeps that row, so each round settles one code or more for good, and the
     rounds end: with every code used, or with every row equal to a centroid, where the rest is surplus.
     """
     k = len(centroids)
-    labels = nearest(points, centroids, budget_mib=budget_mib)
+    labels = nearest(points, centroids, budget_mib=budget_mib, engine=engine)
     counts = torch.bincount(labels, minlength=k)
     while not bool(counts.all()):
         empty = (counts == 0).nonzero().flatten()
-        gaps = squared_distances(points, centroids, labels, budget_mib=budget_mib)
+        gaps = squared_distances(points, centroids, labels, budget_mib=budget_mib, engine=engine)
         far = gaps.topk(len(empty))
         targets = torch.unique(points.take(far.indices[far.values > 0]), dim=0)
         if 0 < len(targets) < len(empty):  # many rows of few values: one of each cluster, or there are as many rounds
@@ -392,10 +435,10 @@ def _use_every_code(points: Points, centroids: Tensor, budget_mib: int) -> tuple
             order = torch.argsort((counts == 0).long(), stable=True)
             centroids = centroids[order]
             centroids[k - len(empty) :] = centroids[0].clone()
-            return centroids, nearest(points, centroids, budget_mib=budget_mib)
+            return centroids, nearest(points, centroids, budget_mib=budget_mib, engine=engine)
         centroids = centroids.clone()
         centroids[empty[: len(targets)]] = targets
-        labels = nearest(points, centroids, budget_mib=budget_mib)
+        labels = nearest(points, centroids, budget_mib=budget_mib, engine=engine)
         counts = torch.bincount(labels, minlength=k)
     return centroids, labels
 
@@ -408,9 +451,28 @@ def _farthest(gaps: Tensor, labels: Tensor, k: int) -> Tensor:
     return first[first < len(gaps)]
 
 
-def _inertia(points: Points, centroids: Tensor, labels: Tensor) -> float:
+def _inertia(points: Points, centroids: Tensor, labels: Tensor, engine: Engine) -> float:
     """The sum of squared distances of the rows to their centroids."""
-    total = torch.zeros((), dtype=torch.float64, device=points.device)
-    for part in work_chunks(len(points), points.dim, points.device):
-        total += (points.part(part) - centroids[labels[part]]).square_().sum(1, dtype=torch.float64).sum()
-    return float(total)
+    pieces = with_labels(parts(len(points)), labels)
+    return float(sum(points.runs_on(engine).map(_Error(points, centroids), pieces)))
+
+
+@dataclass(frozen=True)
+class _Error:
+    """A part of the rows and its labels -> the sum of its squared distances."""
+
+    points: Points
+    centroids: Tensor
+
+    def __call__(self, piece: tuple[slice, Tensor]) -> Tensor:
+        """() float64."""
+        whole, labels = piece
+        total = torch.zeros((), dtype=torch.float64, device=labels.device)
+
+        def error(part: slice) -> Tensor:
+            gaps = self.points.part(part) - self.centroids[labels[inside(whole, part)]]
+            return gaps.square_().sum(1, dtype=torch.float64).sum()
+
+        for _, found in in_order(within(whole, self.points), error, self.points.device):
+            total += found
+        return total

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sid.arrays import Chosen, Rows, chunks
+from sid.arrays import Chosen, Rows, behind, chunks, parts
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
+from sid.engine.threads import in_order
 from sid.errors import InputError
 
 _CACHE_BYTES = 4 << 20  # of a chunk's scores on a CPU: they stay in its cache until the argmax
@@ -67,6 +71,10 @@ class Points:
         """N."""
         return self._count
 
+    def runs_on(self, engine: Engine) -> Engine:
+        """Who runs a pass over these rows: `engine` where each piece is read from where it is, else this process."""
+        return engine if self._rows is not None and self.device.type == "cpu" else LOCAL
+
     @property
     def tensor(self) -> Tensor | None:
         """All rows, where they are held."""
@@ -103,7 +111,10 @@ class Points:
 
 @dataclass(frozen=True)
 class Centred:
-    """The rows about their mean: at a large offset, float32 products would lose the differences."""
+    """The rows about their mean: at a large offset, float32 products would lose the differences.
+
+    What is pickled is without the squared norms: whoever works on a part is given those of the part.
+    """
 
     points: Points  # already centred where `shifted`, else as the user gave them
     shifted: bool
@@ -112,7 +123,15 @@ class Centred:
 
     def __len__(self) -> int:
         """N."""
-        return len(self.squares)
+        return len(self.points)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state without the squared norms."""
+        return {**self.__dict__, "squares": self.squares[:0].clone()}
+
+    def runs_on(self, engine: Engine) -> Engine:
+        """As `Points.runs_on`."""
+        return self.points.runs_on(engine)
 
     @property
     def dim(self) -> int:
@@ -137,37 +156,89 @@ class Centred:
         return Centred(Points(some.tensor.sub_(self.shift)), True, self.shift, self.squares[index])
 
 
-def centred(points: Points, budget_mib: int) -> Centred:
-    """The rows about the mean of all; a copy only where it takes half the budget at most.
+def centred(points: Points, budget_mib: int, engine: Engine = LOCAL) -> Centred:
+    """The rows about the mean of all; a copy only where this process works on it and it takes half the budget.
+
+    Args:
+        points: (N, D).
+        budget_mib: bound on scratch memory, in MiB.
+        engine: runs the passes over rows that aren't held.
 
     Raises:
         InputError: a value is not finite, or so large that squares overflow float32.
     """
-    n, mean = len(points), row_mean(points)
-    shifted = 4 * n * points.dim <= budget_mib << 19
+    n, mean = len(points), row_mean(points, engine)
+    shifted = points.runs_on(engine) is LOCAL and 4 * n * points.dim <= budget_mib << 19
     if shifted:
         points = Points(points.part(slice(0, n)) - mean)
     rows = Centred(points, shifted, mean, torch.empty(n, device=points.device))
-    for part in work_chunks(n, points.dim, points.device):
-        rows.squares[part] = rows.part(part).square().sum(1)
+    slices = parts(n)
+    for part, found in zip(slices, rows.runs_on(engine).map(_Squares(rows), slices), strict=True):
+        rows.squares[part] = found
     if not bool(torch.isfinite(rows.squares).all()):
         row = int((~torch.isfinite(rows.squares)).nonzero()[0])
         raise InputError(f"the squared norm of row {row} overflows float32; scale the vectors down")
     return rows
 
 
-def row_mean(points: Points) -> Tensor:
+@dataclass(frozen=True)
+class _Squares:
+    """Slices of the rows -> (n,) float32, their squared norms."""
+
+    rows: Centred
+
+    def __call__(self, part: slice) -> Tensor:
+        """(n,)."""
+        pieces = within(part, self.rows.points)
+        found = in_order(pieces, lambda some: self.rows.part(some).square().sum(1), self.rows.points.device)
+        return torch.cat([squares for _, squares in found])
+
+
+def row_mean(points: Points, engine: Engine = LOCAL) -> Tensor:
     """The mean row, (D,) float32, summed in float64.
 
     Raises:
         InputError: a value is not finite.
     """
     total = torch.zeros(points.dim, dtype=torch.float64, device=points.device)
-    for part in work_chunks(len(points), points.dim, points.device):
-        total += points.part(part).sum(0, dtype=torch.float64)
+    for found in points.runs_on(engine).map(_Sum(points), parts(len(points))):
+        total += found
     if not bool(torch.isfinite(total).all()):
         check_finite(points, "vectors")
     return (total / len(points)).float()
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """Slices of the rows -> (D,) float64, their sum."""
+
+    points: Points
+
+    def __call__(self, part: slice) -> Tensor:
+        """(D,)."""
+        total = torch.zeros(self.points.dim, dtype=torch.float64, device=self.points.device)
+        pieces = within(part, self.points)
+        for _, found in in_order(
+            pieces, lambda some: self.points.part(some).sum(0, dtype=torch.float64), self.points.device
+        ):
+            total += found
+        return total
+
+
+def within(part: slice, points: Points, width: int = 1, budget_mib: int = 256) -> Iterator[slice]:
+    """The slices that a part of the rows is worked on in: `work_chunks` of `width` columns, or of a row's own."""
+    rows = part.stop - part.start
+    return behind(part.start, work_chunks(rows, max(width, points.dim), points.device, budget_mib))
+
+
+def inside(part: slice, some: slice) -> slice:
+    """Where a slice of the rows lies in the part that it is of."""
+    return slice(some.start - part.start, some.stop - part.start)
+
+
+def with_labels(slices: Iterable[slice], *of_rows: Tensor) -> Iterator[tuple[Any, ...]]:
+    """Slices of the rows, each with what (N,) tensors say of its rows: pieces for an engine."""
+    return ((part, *(each[part] for each in of_rows)) for part in slices)
 
 
 def work_chunks(n: int, width: int, device: torch.device, budget_mib: int = 256) -> Iterator[slice]:

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import threshold
 
 from sid.arrays import parts
-from sid.clustering.distances import row_argmax
-from sid.clustering.points import draw_rows
-from sid.clustering.scores import Problem
+from sid.clustering.distances import move_rows, row_argmax
+from sid.clustering.points import draw_rows, inside, with_labels
+from sid.clustering.scores import PART_BYTES, Problem, TableScores
 
 # Rows a cluster, and in all, on which even cold prices are found first where there are twice as many or more.
 LARGE_SAMPLE, LARGE_ROWS = 1024, 1 << 18
@@ -29,7 +29,6 @@ _CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, soft
 _REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
 # A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
 _FAINT, _FAINT_SHARE = -70.0, 1e-12
-_PART_BYTES = 512 << 20  # of a part of the rows while its scores are made in chunks, at most
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
@@ -179,7 +178,7 @@ def _evaluate(problem: Problem, held: list[Tensor] | None, prices: Tensor, heat:
     if held is not None:
         supply, shared, value = work.sums(held)
     else:
-        found = problem.engine.map(work, parts(problem.size), _PART_BYTES + 8 * len(prices) ** 2)
+        found = problem.engine.map(work, parts(problem.size), PART_BYTES + 8 * len(prices) ** 2)
         supply, shared, value = next(found)
         for one in found:
             supply, shared, value = supply + one[0], shared + one[1], value + one[2]
@@ -219,4 +218,30 @@ class _Choose:
 def choices(problem: Problem, prices: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """The (n,) clusters of least distance plus price, for one part of the rows after the other."""
     slices = parts(problem.size)
-    return zip(slices, problem.engine.map(_Choose(problem, prices.float() / 2), slices, _PART_BYTES), strict=True)
+    return zip(slices, problem.engine.map(_Choose(problem, prices.float() / 2), slices, PART_BYTES), strict=True)
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A part of a problem of `TableScores` and its labels -> new ones, and what the clusters' sums gain."""
+
+    choose: _Choose
+
+    def __call__(self, piece: tuple[slice, Tensor]) -> tuple[Tensor, Tensor]:
+        """(n,) int64 and (K, D) float64."""
+        part, labels = piece
+        problem = self.choose.problem
+        assert isinstance(problem.scores, TableScores)
+        gained = torch.zeros(problem.scores.table.shape, dtype=torch.float64, device=labels.device)
+        code = self.choose(part)
+        for some in problem.within(part):
+            here = inside(part, some)
+            move_rows(gained, problem.scores.rows.part(some), labels[here], code[here])
+        return code, gained
+
+
+def moves(problem: Problem, prices: Tensor, labels: Tensor) -> Iterator[tuple[slice, tuple[Tensor, Tensor]]]:
+    """As `choices`, of a problem of `TableScores`, and what the clusters' sums (K, D) gain on those of `labels`."""
+    slices = parts(problem.size)
+    work = _Move(_Choose(problem, prices.float() / 2))
+    return zip(slices, problem.engine.map(work, with_labels(slices, labels), PART_BYTES), strict=True)

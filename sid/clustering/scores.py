@@ -9,10 +9,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sid.arrays import behind
 from sid.clustering.distances import half_norms, scores
 from sid.clustering.points import Centred, work_chunks
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
+
+PART_BYTES = 512 << 20
+"""Of a part of the rows while its scores are made in chunks, at most."""
 
 
 class Scores(Protocol):
@@ -146,5 +150,4 @@ class Problem:
 
     def within(self, part: slice) -> Iterator[slice]:
         """Slices of a part of the rows whose scores can be worked on at once."""
-        for some in self.chunks(part.stop - part.start):
-            yield slice(part.start + some.start, part.start + some.stop)
+        return behind(part.start, self.chunks(part.stop - part.start))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sid.clustering.scores import Problem
+from sid.arrays import parts
+from sid.clustering.scores import PART_BYTES, Problem
 from sid.errors import InputError
 
 _LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
@@ -152,34 +154,20 @@ class _Graph:
             self.rows[node] = members[held]
             self.reach[node] = leaving[order[start + self.most]] if stop - start > self.most else np.inf
         held_rows = np.concatenate([self.rows[node] for node in nodes])
-        parts = [part.cpu().numpy() for part in self._scores(held_rows)]
+        found = [part.cpu().numpy() for part in _scores(self.problem, held_rows)]
         lengths = np.cumsum([len(self.rows[node]) for node in nodes])
-        for node, part in zip(nodes.tolist(), np.split(np.concatenate(parts), lengths[:-1]), strict=True):
+        for node, part in zip(nodes.tolist(), np.split(np.concatenate(found), lengths[:-1]), strict=True):
             self.scores[node] = part
             self.costs[node, : self.sink] = self._least(node, part)
         self.since[nodes] = self.potential[: self.sink]
         self.fresh[nodes] = True
 
-    def _scores(self, rows: Ints) -> Iterator[Tensor]:
-        """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
-        device = self.problem.scores.device
-        yield torch.empty(0, self.sink, device=device)
-        for part in self.problem.chunks(len(rows)):
-            yield self.problem.scores.take(torch.from_numpy(rows[part]).to(device))
-
     def _leaving(self, rows: Ints) -> Floats:
         """(n,) least growth of distance plus price at which each of these rows moves to another cluster."""
         prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.problem.scores.device)
-        owners = torch.from_numpy(self.labels[rows]).to(self.problem.scores.device)[:, None]
-        found = []
-        start = 0
-        for part in self._scores(rows):
-            values = 2 * part - prices
-            own = owners[start : start + len(part)]
-            start += len(part)
-            stay = values.gather(1, own)
-            found.append((stay.flatten() - values.scatter_(1, own, -torch.inf).amax(1)).double().cpu().numpy())
-        leaving: Floats = np.concatenate(found)
+        pieces = ((rows[part], self.labels[rows[part]]) for part in parts(len(rows)))
+        work = _Leaving(self.problem, prices)
+        leaving: Floats = np.concatenate([np.empty(0), *self.problem.engine.map(work, pieces, PART_BYTES)])
         return leaving
 
     def _least(self, node: int, values: Singles) -> Floats:
@@ -266,6 +254,37 @@ class _Graph:
                 self.costs[node, : self.sink] = np.minimum(self.costs[node, : self.sink], self._least(node, values))
         for node in losers:
             self.costs[node, : self.sink] = self._least(node, self.scores[node])
+
+
+@dataclass(frozen=True)
+class _Leaving:
+    """Row numbers and the rows' clusters -> what leaving these costs."""
+
+    problem: Problem
+    prices: Tensor  # (K,) float32
+
+    def __call__(self, piece: tuple[Ints, Ints]) -> Floats:
+        """(n,)."""
+        rows, labels = piece
+        owners = torch.from_numpy(labels).to(self.prices.device)[:, None]
+        found = []
+        start = 0
+        for part in _scores(self.problem, rows):
+            values = 2 * part - self.prices
+            own = owners[start : start + len(part)]
+            start += len(part)
+            stay = values.gather(1, own)
+            found.append((stay.flatten() - values.scatter_(1, own, -torch.inf).amax(1)).double().cpu().numpy())
+        leaving: Floats = np.concatenate(found)
+        return leaving
+
+
+def _scores(problem: Problem, rows: Ints) -> Iterator[Tensor]:
+    """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
+    device = problem.scores.device
+    yield torch.empty(0, problem.clusters, device=device)
+    for part in problem.chunks(len(rows)):
+        yield problem.scores.take(torch.from_numpy(rows[part]).to(device))
 
 
 def _trace(parent: Ints, node: int) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Vectors, chunks
+from sid.arrays import Codes, Rows, chunks
 from sid.dedupe.groups import RowNumbers
 from sid.measure.metrics import prefix_ids
 from sid.quantizers.base import Quantizer
@@ -44,7 +44,7 @@ class QuantizerCosts:
     """
 
     quantizer: Quantizer
-    vectors: Vectors
+    vectors: Rows
     which: RowNumbers | None = None
 
     @property
@@ -56,8 +56,8 @@ class QuantizerCosts:
         """As in `Costs`; the vectors of some rows at a time are read."""
         numbers = rows if self.which is None else self.which[rows]
         found = np.empty((len(rows), self.code_sizes[prefix.shape[1]]))
-        for part in chunks(len(rows), 16 * self.vectors.shape[1]):
-            found[part] = self.quantizer.costs(self.vectors[numbers[part]], prefix[part])
+        for part in chunks(len(rows), 16 * self.vectors.dim):
+            found[part] = self.quantizer.costs(self.vectors.take(numbers[part]), prefix[part])
         return found
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import chain
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,14 @@ from tqdm import tqdm
 
 from sid.arrays import Codes, check_codes, chunks
 from sid.dedupe import costs as asking
-from sid.dedupe.costs import After, Costs, last_level, parents, slices
+from sid.dedupe.costs import After, Costs, Doubles, parents, slices
 from sid.dedupe.groups import Groups, RowNumbers
 from sid.dedupe.matching import Integers, match
 from sid.dedupe.matching_many import match_many
 from sid.dedupe.occupancy import Beside, beside
 from sid.dedupe.work import Work
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.ids import sid_text
 from sid.measure.metrics import prefix_ids
@@ -42,6 +45,7 @@ def resolve(work: Work, wanted: Dedupe) -> tuple[Codes, tuple[int, ...]]:
         move=wanted.move,
         taken=work.raw_taken,
         popularity=work.popularity,
+        engine=work.engine,
     )
     return after, work.costs.code_sizes
 
@@ -54,6 +58,7 @@ def reassign(
     move: Literal["colliding", "any"] = "colliding",
     taken: Codes | None = None,
     popularity: Integers | None = None,
+    engine: Engine = LOCAL,
 ) -> Codes:
     """Move items to free codes so that no Semantic ID has more than `max_items_per_sid` items.
 
@@ -71,6 +76,7 @@ def reassign(
         taken: (t, L) codes that others hold and keep, whatever collides.
         popularity: (N,) interactions with each item: of each group of equal codes the most popular items keep them,
             as far as they aren't taken. None: no item has a right to stay, the least total cost decides.
+        engine: matches the items of prefixes to codes, many prefixes at once. It changes no code.
 
     Returns:
         (N, L) int32 new codes; equal rows are separated like any others. Memory grows with N by a few numbers a row
@@ -90,7 +96,9 @@ def reassign(
         near = beside(check_codes(taken, sizes, "taken codes"), codes, sizes, max_items_per_sid)
         _check_room(codes, near, taken, sizes, max_items_per_sid)
         costs = After(costs, len(near.taken), near.rows)
-    after[near.rows] = _settled(codes[near.rows], near.taken, costs, max_items_per_sid, move, popularity, near.rows)
+    after[near.rows] = _settled(
+        codes[near.rows], near.taken, costs, max_items_per_sid, move, popularity, near.rows, engine
+    )
     return after
 
 
@@ -102,6 +110,7 @@ def _settled(
     move: Literal["colliding", "any"],
     popularity: Integers | None,
     rows: RowNumbers,
+    engine: Engine,
 ) -> Codes:
     """New codes of rows beside `held` ones, which are rows before them to `costs`."""
     every = np.concatenate([held, codes])
@@ -120,7 +129,7 @@ def _settled(
         if np.bincount(ids[level]).max() > capacity:
             _spill(work, movable, level, capacity)
             ids = prefix_ids(every)
-    _match_last_level(work, movable, limit, ids)
+    _match_last_level(work, movable, limit, ids, engine)
     return every[len(held) :]
 
 
@@ -236,16 +245,12 @@ def _evict(work: _Work, crowd: RowNumbers, level: int, counts: Integers, capacit
     return moved
 
 
-def _match_last_level(work: _Work, movable: Flags, limit: int, ids: Sequence[RowNumbers]) -> None:
+def _match_last_level(work: _Work, movable: Flags, limit: int, ids: Sequence[RowNumbers], engine: Engine) -> None:
     """In each prefix with a collision, match movable items to places at last-level codes that no fixed item holds.
 
     Args:
         ids: `prefix_ids` of the codes.
     """
-    import torch
-
-    from sid.clustering.passes import in_order
-
     last = len(work.costs.code_sizes) - 1
     size = work.costs.code_sizes[last]
     parent = ids[-2] if last else np.zeros(len(work.codes), np.int64)
@@ -256,60 +261,89 @@ def _match_last_level(work: _Work, movable: Flags, limit: int, ids: Sequence[Row
     moving = _Prefixes.of(inside[movable[inside]], number[movable[inside]], int(busy.sum()))
     fixed = _Prefixes.of(inside[~movable[inside]], number[~movable[inside]], int(busy.sum()))
     few = moving.sizes <= (_FEW if limit == 1 else 1)
-    bar = tqdm(desc="dedupe", total=int((moving.sizes > 0).sum()), unit="prefix", disable=None)
-    pieces = [
-        (n, alike[part])
+    matching = _Matching(work.costs, limit)
+
+    def asked(batches: list[Integers]) -> Iterator[_Asked]:
+        return (_Asked.of(work.codes, moving, fixed, some, size) for some in batches)
+
+    small = [
+        alike[part]
         for n in np.unique(moving.sizes[few & (moving.sizes > 0)]).tolist()
         for alike in (np.flatnonzero(few & (moving.sizes == n)),)
         for part in chunks(len(alike), 8 * n * size, min(_FEW_BYTES, asking.BATCH_BYTES))
     ]
-
-    def matched(piece: tuple[int, Integers]) -> tuple[RowNumbers, Integers]:
-        return _match_few(work, moving, fixed, *piece, limit)
-
-    for (_, some), (rows, chosen) in in_order(pieces, matched, torch.device("cpu")):
-        work.codes[rows, last] = chosen
-        bar.update(len(some))
-    _match_large(work, moving, fixed, np.flatnonzero(~few).tolist(), limit, bar)
-    bar.close()
-
-
-def _match_large(
-    work: _Work, moving: _Prefixes, fixed: _Prefixes, which: list[int], limit: int, bar: tqdm[Any]
-) -> None:
-    """Match the rows that may move of each of these prefixes, in parts where their costs are too many."""
-    last = len(work.costs.code_sizes) - 1
-    size = work.costs.code_sizes[last]
-    step = max(1, _MATCH // size)
-    parts = [
-        (prefix, slice(start, min(start + step, stop)))
-        for prefix in which
-        for stop in (int(moving.starts[prefix + 1]),)
-        for start in range(int(moving.starts[prefix]), stop, step)
-    ]
-    found = last_level(work.costs, work.codes, (moving.rows[part] for _, part in parts))
-    room = np.empty(0, np.int64)
-    for (prefix, part), (rows, cost) in zip(parts, found, strict=True):
-        if part.start == moving.starts[prefix]:
-            room = limit - np.bincount(work.codes[fixed.rows_of(prefix), last], minlength=size)
-            bar.update()
-        chosen = match(cost, room, work.codes[rows, last].astype(np.int64))
-        work.codes[rows, last] = chosen
-        room -= np.bincount(chosen, minlength=size)
+    large = _batches(np.flatnonzero(~few), moving.sizes, 8 * size)
+    most = 32 * size * min(_MATCH // size, max((int(moving.sizes[some].sum()) for some in large), default=0))
+    with tqdm(desc="dedupe", total=int((moving.sizes > 0).sum()), unit="prefix", disable=None) as bar:
+        alike = engine.each(matching.alike, asked(small), 8 * _FEW_BYTES)
+        others = engine.map(matching.one_by_one, asked(large), most)
+        for some, (rows, chosen) in zip([*small, *large], chain(alike, others), strict=True):
+            work.codes[rows, last] = chosen
+            bar.update(len(some))
 
 
-def _match_few(
-    work: _Work, moving: _Prefixes, fixed: _Prefixes, n: int, some: Integers, limit: int
-) -> tuple[RowNumbers, Integers]:
-    """The n rows that may move of each of some prefixes, and their new codes, both (B, n)."""
-    last = len(work.costs.code_sizes) - 1
-    size = work.costs.code_sizes[last]
-    rows = moving.rows[moving.starts[some][:, None] + np.arange(n)]  # (B, n)
-    others, place = fixed.together(some)
-    held = np.bincount(place * size + work.codes[others, last], minlength=len(some) * size).reshape(-1, size)
-    cost = work.at(rows.ravel(), last).reshape(len(some), n, size)
-    np.copyto(cost, np.inf, where=(held >= limit)[:, None, :])
-    return rows, match_many(cost, work.codes[rows, last].astype(np.int64))
+def _batches(prefixes: Integers, sizes: RowNumbers, row_bytes: int) -> list[Integers]:
+    """Prefixes in batches of bounded costs, in their order; a larger one is a batch of its own."""
+    batches: list[list[int]] = []
+    held = 0
+    for prefix in prefixes.tolist():
+        took = int(sizes[prefix]) * row_bytes
+        if not batches or held + took > asking.BATCH_BYTES:
+            batches.append([])
+            held = 0
+        batches[-1].append(prefix)
+        held += took
+    return [np.array(batch) for batch in batches]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Some prefixes to match: all that is to be known of them, so that they can be matched elsewhere."""
+
+    rows: RowNumbers  # (n,) that may move, one prefix after the other
+    codes: Codes  # (n, L) theirs now
+    starts: RowNumbers  # (P + 1,) where each prefix's rows start
+    held: Integers  # (P, K) how many items stay at each last-level code
+
+    @classmethod
+    def of(cls, codes: Codes, moving: _Prefixes, fixed: _Prefixes, some: Integers, size: int) -> _Asked:
+        """The prefixes of these numbers."""
+        rows, _ = moving.together(some)
+        others, place = fixed.together(some)
+        held = np.bincount(place * size + codes[others, -1], minlength=len(some) * size).reshape(-1, size)
+        return cls(rows, codes[rows], np.r_[0, np.cumsum(moving.sizes[some])], held)
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """Matches rows to last-level codes with room: rows (n,) and their new codes (n,)."""
+
+    costs: Costs
+    limit: int
+
+    def alike(self, asked: _Asked) -> tuple[RowNumbers, Integers]:
+        """Of prefixes with as many rows each, where a code has room for one of them."""
+        prefixes, size = asked.held.shape
+        cost = self.costs(asked.rows, asked.codes[:, :-1]).reshape(prefixes, -1, size)
+        np.copyto(cost, np.inf, where=(asked.held >= self.limit)[:, None, :])
+        chosen = match_many(cost, asked.codes[:, -1].astype(np.int64).reshape(prefixes, -1))
+        return asked.rows, chosen.ravel()
+
+    def one_by_one(self, asked: _Asked) -> tuple[RowNumbers, Integers]:
+        """Of any prefixes; one whose costs are too many is matched in parts."""
+        size = asked.held.shape[1]
+        chosen = np.empty(len(asked.rows), np.int64)
+        step = max(1, _MATCH // size)
+        cost = self._costs(asked, slice(0, len(asked.rows))) if len(asked.rows) <= step else None
+        for room, start, stop in zip(self.limit - asked.held, asked.starts, asked.starts[1:], strict=False):
+            for part in (slice(first, min(first + step, stop)) for first in range(start, stop, step)):
+                own = self._costs(asked, part) if cost is None else cost[part]
+                chosen[part] = match(own, room, asked.codes[part, -1].astype(np.int64))
+                room = room - np.bincount(chosen[part], minlength=size)
+        return asked.rows, chosen
+
+    def _costs(self, asked: _Asked, part: slice) -> Doubles:
+        return self.costs(asked.rows[part], asked.codes[part, :-1])
 
 
 @dataclass(frozen=True)
@@ -329,10 +363,6 @@ class _Prefixes:
     def sizes(self) -> RowNumbers:
         """(P,) rows in each prefix."""
         return np.diff(self.starts)
-
-    def rows_of(self, prefix: int) -> RowNumbers:
-        """The rows of one prefix."""
-        return self.rows[self.starts[prefix] : self.starts[prefix + 1]]
 
     def together(self, some: Integers) -> tuple[RowNumbers, RowNumbers]:
         """The rows of some prefixes, one prefix after the other, and the place in `some` of each row's prefix."""

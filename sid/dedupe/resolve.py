@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import NO_TOKEN, Codes, Vectors, check_codes
+from sid.arrays import NO_TOKEN, Codes, Vectors, check_codes, rows_of
 from sid.dedupe.costs import QuantizerCosts
 from sid.dedupe.strategies import STRATEGIES
 from sid.dedupe.work import Published, Work
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.params import Dedupe
 from sid.quantizers.base import Quantizer
@@ -26,6 +28,7 @@ def resolve(
     wanted: Dedupe,
     published: Published | None = None,
     popularity: NDArray[np.int64] | None = None,
+    engine: Engine = LOCAL,
 ) -> tuple[Codes, tuple[int, ...]]:
     """Resolve collisions by the strategy that `wanted` names.
 
@@ -37,6 +40,7 @@ def resolve(
         wanted: the strategy and its bounds.
         published: items that keep their Semantic IDs, whatever collides; None: all are settled, in the order of rows.
         popularity: (N,) interactions with each item, by which a contested Semantic ID is kept; None: by cost.
+        engine: runs what can be done for many items at once. It changes no Semantic ID.
 
     Returns:
         Codes (N, L or L + 1) int32 and the size of each of their levels.
@@ -52,7 +56,7 @@ def resolve(
         )
     strategy = STRATEGIES[wanted.strategy]
     if published is None:
-        return strategy(Work(codes, QuantizerCosts(quantizer, vectors), codes[:0], popularity), wanted)
+        return strategy(Work(codes, QuantizerCosts(quantizer, rows_of(vectors)), codes[:0], popularity, engine), wanted)
     taken = np.concatenate([published.codes, published.reserved])
     if len(taken):
         check_levels(wanted.strategy, codes.shape[1], taken.shape[1])
@@ -61,8 +65,9 @@ def resolve(
     rows, found = published.order, codes[:0]
     sizes = published.code_sizes if len(taken) else quantizer.code_sizes
     if len(rows):
-        costs = QuantizerCosts(quantizer, vectors, rows)
-        found, own = strategy(Work(codes[rows], costs, taken, None if popularity is None else popularity[rows]), wanted)
+        costs = QuantizerCosts(quantizer, rows_of(vectors), rows)
+        counts = None if popularity is None else popularity[rows]
+        found, own = strategy(Work(codes[rows], costs, taken, counts, engine), wanted)
         sizes = larger(sizes, own)
     after = np.full((len(codes), len(sizes)), NO_TOKEN, np.int32)
     after[published.rows, : published.codes.shape[1]] = published.codes

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sid.arrays import Codes
 from sid.dedupe.costs import Costs
 from sid.dedupe.groups import RowNumbers
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Work:
             are reserved. -1 in the last column stands for 'no token'.
         popularity: (n,) interactions with each item; the item with the most keeps a contested Semantic ID. None:
             the item that would lose most by leaving keeps it.
+        engine: runs what can be done for many items at once.
     """
 
     codes: Codes
     costs: Costs
     taken: Codes
     popularity: NDArray[np.int64] | None = None
+    engine: Engine = LOCAL
 
     @property
     def raw_taken(self) -> Codes:

@@ -1,18 +1,26 @@
-"""This process runs the passes, one part after another; the threads within a part are torch's and NumPy's."""
+"""This process runs the passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
-from sid.engine.base import Result
+from sid.engine.base import Piece, Result
 
 
 class Local:
     """As `Engine`."""
 
-    def map(self, work: Callable[[slice], Result], parts: Sequence[slice], part_bytes: int = 0) -> Iterator[Result]:
+    def map(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int = 0) -> Iterator[Result]:
+        """As in `Engine`: one piece after another; the threads within a piece are the work's."""
+        return map(work, pieces)
+
+    def each(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int = 0) -> Iterator[Result]:
         """As in `Engine`."""
-        return map(work, parts)
+        import torch
+
+        from sid.engine.threads import in_order
+
+        return (found for _, found in in_order(pieces, work, torch.device("cpu")))
 
 
 LOCAL = Local()

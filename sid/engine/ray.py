@@ -1,8 +1,8 @@
-"""Ray runs the passes: each part is a task, on whatever machine of the cluster has room for it.
+"""Ray runs the passes: each piece is a task, on whatever machine of the cluster has room for it.
 
-Tasks read their rows from the files themselves, which all machines must reach by the same path. A task uses as many
-threads as this process would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a killed
-worker or a lost machine had is computed again by another.
+Tasks read their rows from the files themselves, which all machines must reach by the same path. A task of `map` uses as
+many threads as this process would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a
+killed worker or a lost machine had is computed again by another.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from sid.engine.base import Result
+from sid.engine.base import Piece, Result
 from sid.errors import InputError, require
 
-_RETRIES = 8  # of a part whose worker or machine was lost
-_AHEAD = 2  # parts for each that can run at once: results are waited for in order, and none may pile up
+_RETRIES = 8  # of a piece whose worker or machine was lost
+_AHEAD = 2  # pieces for each that can run at once: results are waited for in order, and none may pile up
 _PATIENCE = 20.0  # seconds until a cluster answers
 _STORE_BYTES = 256 << 20  # of the object store of a cluster of this process's own
 
@@ -71,42 +71,51 @@ class Ray:
         """Disconnect, and end the cluster if it is this process's own."""
         self._ray.shutdown()
 
-    def map(self, work: Callable[[slice], Result], parts: Sequence[slice], part_bytes: int = 0) -> Iterator[Result]:
+    def map(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int = 0) -> Iterator[Result]:
         """As in `Engine`."""
+        return self._tasks(work, pieces, piece_bytes, self._threads)
+
+    def each(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int = 0) -> Iterator[Result]:
+        """As in `Engine`."""
+        return self._tasks(work, pieces, piece_bytes, 1)
+
+    def _tasks(
+        self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int, threads: int
+    ) -> Iterator[Result]:
         ray = self._ray
-        cpus, running = self._room(part_bytes)
-        task = ray.remote(_run).options(num_cpus=cpus, memory=part_bytes or None, max_retries=_RETRIES)
+        cpus, running = self._room(piece_bytes, threads)
+        task = ray.remote(_run).options(num_cpus=cpus, memory=piece_bytes or None, max_retries=_RETRIES)
         held = ray.put(work)
-        todo = iter(parts)
-        waiting = deque(task.remote(held, part, self._threads) for part in islice(todo, _AHEAD * running))
+        todo = iter(pieces)
+        waiting = deque(task.remote(held, piece, threads) for piece in islice(todo, _AHEAD * running))
         try:
             while waiting:
-                found: Result = self._got(waiting[0], part_bytes)
+                found: Result = self._got(waiting[0], piece_bytes)
                 waiting.popleft()
-                waiting.extend(task.remote(held, part, self._threads) for part in islice(todo, 1))
+                waiting.extend(task.remote(held, piece, threads) for piece in islice(todo, 1))
                 yield found
-        finally:  # the caller stopped, or a part failed
+        finally:  # the caller stopped, or a piece failed
             for one in waiting:
                 ray.cancel(one, force=True)
 
-    def _room(self, part_bytes: int) -> tuple[float, int]:
-        """CPUs for each part, and how many parts can run at once.
+    def _room(self, piece_bytes: int, threads: int) -> tuple[float, int]:
+        """CPUs for each piece, and how many pieces can run at once.
 
         Raises:
-            InputError: no machine has the memory for a part.
+            InputError: no machine has the memory for a piece.
         """
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        large = [node for node in nodes if node.get("CPU") and node.get("memory", 0) >= part_bytes]
+        large = [node for node in nodes if node.get("CPU") and node.get("memory", 0) >= piece_bytes]
         if not large:
             most = max((node.get("memory", 0) for node in nodes if node.get("CPU")), default=0)
             raise InputError(
-                f"engine ray: a part of the rows needs {part_bytes / 2**20:,.0f} MiB, but no machine of the cluster "
+                f"engine ray: a part of the rows needs {piece_bytes / 2**20:,.0f} MiB, but no machine of the cluster "
                 f"offers more than {most / 2**20:,.0f} MiB to tasks: add one with more memory, or use engine.name local"
             )
-        cpus = min(float(self._threads), max(node["CPU"] for node in large))
+        cpus = min(float(threads), max(node["CPU"] for node in large))
         return cpus, max(1, sum(int(node["CPU"] // cpus) for node in large))
 
-    def _got(self, reference: Any, part_bytes: int) -> Any:
+    def _got(self, reference: Any, piece_bytes: int) -> Any:
         errors = self._ray.exceptions
         try:
             return self._ray.get(reference)
@@ -123,7 +132,7 @@ class Ray:
             raise
         except errors.OutOfMemoryError:
             raise InputError(
-                f"engine ray: a machine of the cluster ran out of memory at a part of {part_bytes / 2**20:,.0f} MiB, "
+                f"engine ray: a machine of the cluster ran out of memory at a part of {piece_bytes / 2**20:,.0f} MiB, "
                 f"{_RETRIES} times: give it fewer tasks at once (fewer CPUs), or leave it out of the cluster"
             ) from None
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
@@ -138,8 +147,8 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
-def _run(work: Callable[[slice], Value], part: slice, threads: int) -> Value:
+def _run(work: Callable[[Piece], Value], piece: Piece, threads: int) -> Value:
     import torch
 
     torch.set_num_threads(threads)
-    return work(part)
+    return work(piece)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, chunks, parts, rows_of
+from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, parts, rows_of, within
 from sid.catalogue.duplicates import first_equal
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
@@ -58,7 +58,7 @@ class _Sum:
 
     def __call__(self, part: slice) -> NDArray[np.float64]:
         total = np.zeros(self.rows.dim)
-        for some in _within(part, 4 * self.rows.dim):
+        for some in within(part, 4 * self.rows.dim):
             total += self.rows.part(some.start, some.stop).sum(axis=0, dtype=np.float64)
         return total
 
@@ -75,7 +75,7 @@ class _Errors:
 
     def __call__(self, part: slice) -> tuple[metrics.Reconstruction, float]:
         sums, change = metrics.Reconstruction(self.mean), 0.0
-        for some in _within(part, sums.ROW_COPIES * 4 * self.rows.dim):
+        for some in within(part, sums.ROW_COPIES * 4 * self.rows.dim):
             rows, before, after = self.rows.part(some.start, some.stop), self.before[some], self.after[some]
             error = sums.add(rows, self.decode(before))
             moved = (before != after).any(axis=1)
@@ -83,12 +83,6 @@ class _Errors:
                 now = metrics.squared_error(rows[moved], self.decode(after[moved]))
                 change += float(now.sum() - error[moved].sum())
         return sums, change
-
-
-def _within(part: slice, row_bytes: int) -> Iterator[slice]:
-    """Chunks of a part."""
-    for some in chunks(part.stop - part.start, row_bytes):
-        yield slice(part.start + some.start, part.start + some.stop)
 
 
 def collisions(

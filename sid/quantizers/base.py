@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Codes, Rows, Vectors, chunks, rows_of
+from sid.arrays import Codes, Rows, Vectors, parts, rows_of, within
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 
 
@@ -108,28 +110,22 @@ class Scaling:
         return cls(np.zeros(dim, np.float32), 1.0)
 
     @classmethod
-    def of(cls, vectors: Vectors | Rows) -> Scaling:
+    def of(cls, vectors: Vectors | Rows, engine: Engine = LOCAL) -> Scaling:
         """Measure (N, D) float32 vectors, N >= 1, a chunk at a time, in float64.
+
+        Args:
+            vectors: (N, D).
+            engine: runs the two passes over them.
 
         Raises:
             InputError: a row holds NaN or infinity.
         """
-        given = rows_of(vectors)
-        total = np.zeros(given.dim)
-        parts = list(chunks(len(given), 24 * given.dim))
-        for part in parts:
-            rows = given.part(part.start, part.stop)
-            finite = np.isfinite(rows).all(axis=1)
-            if not finite.all():
-                row = part.start + int(finite.argmin())
-                raise InputError(f"vectors: row {row} holds NaN or infinity, every value must be finite")
-            total += rows.sum(axis=0, dtype=np.float64)
-        mean = np.asarray(total / len(given), np.float32)
-        square = 0.0
-        for part in parts:
-            centred = given.part(part.start, part.stop).astype(np.float64) - mean
-            square += float(np.einsum("nd,nd->", centred, centred))
-        scale = float(np.float32(np.sqrt(square / (len(given) * given.dim))))
+        rows = rows_of(vectors)
+        slices = parts(len(rows))
+        total = sum(engine.map(_Total(rows), slices), np.zeros(rows.dim))
+        mean = np.asarray(total / len(rows), np.float32)
+        square = sum(engine.map(_Square(rows, mean), slices))
+        scale = float(np.float32(np.sqrt(square / (len(rows) * rows.dim))))
         return cls(mean, scale if scale > 0 else 1.0)
 
     def apply(self, vectors: Vectors) -> Vectors:
@@ -143,3 +139,38 @@ class Scaling:
         rows: Vectors = vectors * np.float32(self.scale)
         rows += self.mean
         return rows
+
+
+@dataclass(frozen=True)
+class _Total:
+    """Slices of the rows -> (D,) float64, their sum; InputError where a value isn't finite."""
+
+    rows: Rows
+
+    def __call__(self, part: slice) -> NDArray[np.float64]:
+        """(D,)."""
+        total = np.zeros(self.rows.dim)
+        for some in within(part, 24 * self.rows.dim):
+            found = self.rows.part(some.start, some.stop)
+            finite = np.isfinite(found).all(axis=1)
+            if not finite.all():
+                row = some.start + int(finite.argmin())
+                raise InputError(f"vectors: row {row} holds NaN or infinity, every value must be finite")
+            total += found.sum(axis=0, dtype=np.float64)
+        return total
+
+
+@dataclass(frozen=True)
+class _Square:
+    """Slices of the rows -> the sum of their squared distances to the mean."""
+
+    rows: Rows
+    mean: NDArray[np.float32]
+
+    def __call__(self, part: slice) -> float:
+        """A sum over rows and coordinates, in float64."""
+        square = 0.0
+        for some in within(part, 24 * self.rows.dim):
+            centred = self.rows.part(some.start, some.stop).astype(np.float64) - self.mean
+            square += float(np.einsum("nd,nd->", centred, centred))
+        return square

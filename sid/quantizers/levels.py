@@ -1,6 +1,6 @@
 """Codebooks level by level: what RQ-KMeans, its constrained form and RQ-KMeans+'s warm start share.
 
-A config for each clustering engine, and the one fit over the levels. Importing this loads no torch.
+A config for each way to cluster, and the one fit over the levels. Importing this loads no torch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from pydantic import Field
 
 from sid.arrays import Rows, Vectors, rows_of
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.files import round6
 from sid.params import MethodConfig, Quant, Slack
@@ -31,7 +33,7 @@ _NEEDS = {"exact": ("ortools", "ortools>=9.10"), "k_means_constrained": ("k_mean
 
 
 class LevelsConfig(MethodConfig):
-    """What chooses and sets the engine that clusters the rows of a level."""
+    """What chooses and sets how the rows of a level are clustered."""
 
     def conflicts(self, quant: Quant) -> list[str]:
         """As `conflicts_at`, of the section of the chosen method."""
@@ -70,8 +72,8 @@ class BalancedConfig(LevelsConfig):
         ]
 
 
-class Engine(Protocol):
-    """Clusters the rows of one level; `kmeans` and `balanced_kmeans` with their options filled in are engines."""
+class Clusterer(Protocol):
+    """Clusters the rows of one level, as `kmeans` and `balanced_kmeans` do with their options filled in."""
 
     def __call__(
         self,
@@ -87,15 +89,26 @@ class Engine(Protocol):
         ...
 
 
-def fit_kmeans(vectors: Vectors | Rows, quant: Quant, config: KMeansConfig, warm_start: Quantizer | None = None) -> Fit:
+def fit_kmeans(
+    vectors: Vectors | Rows,
+    quant: Quant,
+    config: KMeansConfig,
+    warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
+) -> Fit:
     """k-means on each level; see `fit_levels`."""
     from sid.clustering.kmeans import kmeans
 
-    return fit_levels(vectors, quant, config, partial(kmeans, **config.model_dump()), warm_start=warm_start)
+    cluster = partial(kmeans, **config.model_dump(), engine=engine)
+    return fit_levels(vectors, quant, config, cluster, warm_start=warm_start, engine=engine)
 
 
 def fit_balanced(
-    vectors: Vectors | Rows, quant: Quant, config: BalancedConfig, warm_start: Quantizer | None = None
+    vectors: Vectors | Rows,
+    quant: Quant,
+    config: BalancedConfig,
+    warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """k-means with bounded cluster sizes on each level; see `fit_levels`."""
     if config.solver == "k_means_constrained":
@@ -107,7 +120,8 @@ def fit_balanced(
     from sid.clustering.balanced import balanced_kmeans
 
     options = config.model_dump(exclude={"n_init", "n_jobs"})
-    return fit_levels(vectors, quant, config, partial(balanced_kmeans, **options), warm_start=warm_start)
+    cluster = partial(balanced_kmeans, **options, engine=engine)
+    return fit_levels(vectors, quant, config, cluster, warm_start=warm_start, engine=engine)
 
 
 def _fit_as_minionerec(vectors: Vectors | Rows, quant: Quant, config: BalancedConfig) -> Fit:
@@ -119,7 +133,7 @@ def _fit_as_minionerec(vectors: Vectors | Rows, quant: Quant, config: BalancedCo
     seeds = count(quant.seed)
     options = config.model_dump(exclude={"solver"})
 
-    def engine(
+    def cluster(
         points: Points,
         k: int,
         /,
@@ -130,16 +144,17 @@ def _fit_as_minionerec(vectors: Vectors | Rows, quant: Quant, config: BalancedCo
     ) -> Clustering:
         return k_means_constrained(points, k, seed=next(seeds), on_iteration=on_iteration, **options)
 
-    return fit_levels(vectors, quant, config, engine, scaling=Scaling.identity(dim))
+    return fit_levels(vectors, quant, config, cluster, scaling=Scaling.identity(dim))
 
 
 def fit_levels(
     vectors: Vectors | Rows,
     quant: Quant,
     config: MethodConfig,
-    engine: Engine,
+    cluster: Clusterer,
     scaling: Scaling | None = None,
     warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """Fit one codebook a level on what the levels before it leave of the rows.
 
@@ -150,9 +165,10 @@ def fit_levels(
         vectors: (N, D) float32, finite; may be a memory map.
         quant: num_emb_list, seed and device ('cpu' or 'cuda') are used.
         config: the method's section, kept in the model.
-        engine: clusters the rows of a level.
+        cluster: clusters the rows of a level.
         scaling: what is done to rows before the first level; None centres and scales them.
         warm_start: a ResidualQuantizer of these sizes, whose codebooks each level starts from.
+        engine: measures the scaling.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration: level, iteration, and the mse in the
@@ -164,7 +180,7 @@ def fit_levels(
     from sid.clustering.points import Points, sub_seed
     from sid.quantizers.residual import ResidualQuantizer, Residuals, cascade
 
-    scaling = scaling or Scaling.of(vectors)
+    scaling = scaling or Scaling.of(vectors, engine)
     rows = rows_of(vectors)
     per_coordinate = scaling.scale**2 / (len(rows) * rows.dim)
     starts = [None] * len(quant.num_emb_list) if warm_start is None else _starts(warm_start, scaling, quant.device)
@@ -179,7 +195,7 @@ def fit_levels(
                 bar.update()
 
             own = sub_seed(quant.seed, level)
-            found = engine(left, quant.num_emb_list[level], seed=own, on_iteration=show, start=starts[level])
+            found = cluster(left, quant.num_emb_list[level], seed=own, on_iteration=show, start=starts[level])
         books.append(found.centroids.cpu().numpy())
         for iteration, inertia in enumerate(found.inertia, 1):
             mse = inertia * per_coordinate

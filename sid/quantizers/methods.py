@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sid.arrays import Vectors, sampled
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.params import MethodConfig, Params, Quant
 from sid.params import load as load_params
@@ -36,8 +38,8 @@ class Method(NamedTuple):
     Attributes:
         config: its section in params.yaml.
         fit: (vectors (N, D) float32 and finite, an array or `Rows`, the shared keys with `device` 'cpu' or 'cuda', the
-            method's section, a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a
-            quantizer of this method and these sizes to start from) -> Fit.
+            method's section, a folder for the states of unfinished trainings or None; as keywords `warm_start`, a
+            quantizer of this method and these sizes to start from, and `engine`) -> Fit.
     """
 
     config: type[MethodConfig]
@@ -59,6 +61,7 @@ def fit(
     params: Params | str | Path,
     checkpoints: Path | None = None,
     warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """Fit the method that `quant.method` names, on the rows that `quant.train_sample` asks for.
 
@@ -68,6 +71,7 @@ def fit(
         checkpoints: a folder for the states of unfinished trainings, from which the same call goes on; None
             keeps none. Methods that take seconds ignore it.
         warm_start: a quantizer of the same method and sizes to start from.
+        engine: runs the passes over rows that are too many to be held; autoencoders train in this process.
 
     Returns:
         What the method returns, and among its figures `train_rows` that it was fitted on.
@@ -88,7 +92,7 @@ def fit(
     start = {}
     if warm_start is not None:
         start = {"warm_start": _checked(warm_start, quant)}
-    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, **start)
+    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, engine=engine, **start)
     return replace(found, figures={"train_rows": len(rows), **found.figures})
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
 from sid.clustering.distances import DistanceTable, Product, nearest
-from sid.clustering.passes import in_order, one_thread
+from sid.engine.threads import in_order, one_thread
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sid.arrays import Rows, Vectors
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.params import Quant
 from sid.quantizers import levels
 from sid.quantizers.base import Fit, Quantizer
@@ -19,6 +21,7 @@ def fit(
     _checkpoints: Path | None = None,
     *,
     warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """Fit one codebook a level on the residuals of the levels before it.
 
@@ -27,6 +30,7 @@ def fit(
         quant: num_emb_list, seed and device are used; e_dim is not, codebooks have the input's D.
         config: what `kmeans` takes.
         warm_start: a quantizer of this method and these sizes, from whose codebooks each level starts.
+        engine: runs the passes over rows that aren't held. It changes no bit.
 
     Returns:
         A ResidualQuantizer; a curve with a row per level and iteration (level, iteration, mse in the input
@@ -35,4 +39,4 @@ def fit(
     Source: residual quantization after Chen, Guan and Wang, Approximate Nearest Neighbor Search by Residual
     Vector Quantization, Sensors 2010; used for Semantic IDs in OneRec and MiniOneRec.
     """
-    return levels.fit_kmeans(vectors, quant, config, warm_start)
+    return levels.fit_kmeans(vectors, quant, config, warm_start, engine)

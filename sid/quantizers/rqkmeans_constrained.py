@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sid.arrays import Rows, Vectors
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.params import Quant
 from sid.quantizers import levels
 from sid.quantizers.base import Fit, Quantizer
@@ -19,6 +21,7 @@ def fit(
     _checkpoints: Path | None = None,
     *,
     warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """Fit one codebook a level by k-means with bounded cluster sizes on the residuals of the levels before it.
 
@@ -27,6 +30,7 @@ def fit(
         quant: num_emb_list, seed and device are used; e_dim is not, codebooks have the input's D.
         config: what `balanced_kmeans` takes.
         warm_start: a quantizer of this method and these sizes, from whose codebooks each level starts.
+        engine: runs the passes over rows that aren't held. It changes no bit.
 
     Returns:
         A ResidualQuantizer. Its `encode` is by nearest codeword, row by row, and loses the balance: the index
@@ -35,4 +39,4 @@ def fit(
     Source: the constrained RQ-KMeans of OneRec and MiniOneRec, on Bradley, Bennett and Demiriz, Constrained
     K-Means Clustering, MSR-TR-2000-65.
     """
-    return levels.fit_balanced(vectors, quant, config, warm_start)
+    return levels.fit_balanced(vectors, quant, config, warm_start, engine)

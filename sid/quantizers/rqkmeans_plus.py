@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sid.arrays import Rows, Vectors, rows_of
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.params import PathText, Quant, given
 from sid.quantizers import levels
@@ -57,6 +59,7 @@ def fit(
     checkpoints: Path | None = None,
     *,
     warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """Train the codebooks of a residual quantizer, an encoder X + MLP(X) before it and a decoder after it.
 
@@ -68,6 +71,7 @@ def fit(
             None keeps nothing.
         warm_start: a ResidualQuantizer, or an RQ-KMeans+, where the codebooks start, which also sets the space that
             they live in; None loads or fits the one that `config` names.
+        engine: runs the passes over rows that aren't held, of the warm start. It changes no bit.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `warm_start_mse`, `epochs` trained,
@@ -86,8 +90,8 @@ def fit(
     from sid.quantizers.training.rows import TrainingRows
 
     given_rows = rows_of(vectors)
-    first = _residual(warm_start or _warm_start(given_rows, quant, config), config)
-    overall = Scaling.of(given_rows)
+    first = _residual(warm_start or _warm_start(given_rows, quant, config, engine), config)
+    overall = Scaling.of(given_rows, engine)
     model = _model(quant, config, first, overall)
     rows = TrainingRows(given_rows, first.scaling, quant.device)
     scale = first.scaling.scale
@@ -107,15 +111,15 @@ def fit(
     return assemble.finish(task, training.train(task, kept), quant, before)
 
 
-def _warm_start(vectors: Rows, quant: Quant, config: RQKMeansPlusConfig) -> Quantizer:
+def _warm_start(vectors: Rows, quant: Quant, config: RQKMeansPlusConfig, engine: Engine) -> Quantizer:
     """The quantizer that the section names: of a file, or fitted here."""
     file = given(config.warm_start_file)
     if file is not None:
         return load(file, quant.device)
     shared = quant.model_copy(update={"method": config.warm_start})
     if config.warm_start == "rqkmeans":
-        return levels.fit_kmeans(vectors, shared, config.rqkmeans).quantizer
-    return levels.fit_balanced(vectors, shared, config.rqkmeans_constrained).quantizer
+        return levels.fit_kmeans(vectors, shared, config.rqkmeans, engine=engine).quantizer
+    return levels.fit_balanced(vectors, shared, config.rqkmeans_constrained, engine=engine).quantizer
 
 
 def _residual(quantizer: Quantizer, config: RQKMeansPlusConfig) -> ResidualQuantizer:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from sid.arrays import Rows, Vectors, rows_of
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.params import Quant
 from sid.quantizers.base import Fit, Quantizer, Scaling
 from sid.quantizers.training.config import TrainingConfig
@@ -53,6 +55,7 @@ def fit(
     checkpoints: Path | None = None,
     *,
     warm_start: Quantizer | None = None,
+    engine: Engine = LOCAL,
 ) -> Fit:
     """Train encoder, codebooks and decoder.
 
@@ -64,6 +67,7 @@ def fit(
             None keeps nothing.
         warm_start: an RQ-VAE of these sizes, e_dim and layers, without batch normalisation, which is trained on: there
             are no plain epochs and no k-means.
+        engine: measures the centre and the scale of the rows; one device trains.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `epochs` trained, `best_epoch` that was
@@ -80,13 +84,13 @@ def fit(
     from sid.quantizers.training import loop as training
 
     rows = rows_of(vectors)
-    job = task(rows, quant, config)
+    job = task(rows, quant, config, engine)
     start = b"" if warm_start is None else assemble.load_into(job.model, warm_start, config)
     kept = assemble.checkpoints(checkpoints, rows, quant, config, start)
     return assemble.finish(job, training.train(job, kept), quant)
 
 
-def task(vectors: Vectors | Rows, quant: Quant, config: RQVAEConfig) -> Task:
+def task(vectors: Vectors | Rows, quant: Quant, config: RQVAEConfig, engine: Engine = LOCAL) -> Task:
     """What `fit` trains: the rows, and a model of random weights without codebooks yet.
 
     Args and errors: as `fit`.
@@ -100,7 +104,7 @@ def task(vectors: Vectors | Rows, quant: Quant, config: RQVAEConfig) -> Task:
     from sid.quantizers.training.rows import TrainingRows
 
     assemble.check(quant, config)
-    scaling = Scaling.of(vectors)
+    scaling = Scaling.of(vectors, engine)
     with torch.random.fork_rng([]):
         torch.manual_seed(quant.seed)
         widths = [len(scaling.mean), *config.layers, quant.e_dim]
