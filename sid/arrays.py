@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ Codes = NDArray[np.int32]
 
 Vectors = NDArray[np.float32]
 """(N, D): one embedding a row."""
+
+Blank = Callable[[tuple[int, int]], Vectors]
+"""shape -> a float32 matrix to be written, such as a memory map of a file."""
 
 MAX_LEVELS = 26
 """Levels there can be: each is written with a letter of its own."""
@@ -170,6 +174,21 @@ def sampled(vectors: Vectors | Rows, count: int | None, seed: int) -> Rows:
         return rows
     drawn = np.random.default_rng(seed).choice(len(rows), count, replace=False, shuffle=False)
     return Chosen(rows, np.sort(drawn).astype(np.int64, copy=False))
+
+
+def scratch(folder: Path) -> Blank:
+    """Makes float32 matrices that need not fit in memory: files in a folder, which are gone when nothing uses them."""
+
+    def make(shape: tuple[int, int]) -> Vectors:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return np.asarray(np.memmap(file, np.float32, "w+", shape=shape))
+
+    return make
+
+
+def in_memory(shape: tuple[int, int]) -> Vectors:
+    """A float32 matrix in memory."""
+    return np.empty(shape, np.float32)
 
 
 def ordered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -6,7 +6,7 @@ from sid.align import methods
 from sid.align.base import UNCHANGED, Aligned, Inputs, Make, applied, load
 from sid.align.behaviour import read_behaviour
 from sid.align.figures import figures, headline
-from sid.arrays import Vectors, load_vectors
+from sid.arrays import Vectors, load_vectors, scratch
 from sid.catalogue.item_ids import load_ids
 from sid.files import link_or_copy, write_json
 from sid.interactions.split_files import load_split
@@ -34,7 +34,8 @@ def main(stage: Stage) -> str:
         return made[0]
 
     checkpoints = stage.checkpoints() if wanted.method == "contrastive" else stage.input("checkpoints")
-    inputs = Inputs(vectors, split, wanted, getattr(wanted, wanted.method), checkpoints, behaviour)
+    section, blank = getattr(wanted, wanted.method), scratch(target.parent)
+    inputs = Inputs(vectors, split, wanted, section, checkpoints, behaviour, blank)
     published = given(stage.params.published) if stage.params.release.mode == "append" else None
     done = methods.align(inputs, make) if published is None else as_published(open_release(published), vectors, make)
     done.aligner.save(stage.output("aligner"))

@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.align.directions import Directions
+from sid.align.directions import Directions, centre_of
 from sid.align.graph import Graph
-from sid.arrays import Vectors, chunks
+from sid.arrays import Blank, Vectors, chunks, in_memory
 from sid.errors import InputError
 from sid.files import NPY_ERRORS
 from sid.interactions.split_files import Split
@@ -135,6 +135,7 @@ class Inputs:
         config: the method's own section.
         checkpoints: a folder for the states of unfinished trainings, or None.
         behaviour: a user's own vectors of what people do, or None.
+        blank: makes what is needed in between and is as large as the vectors.
     """
 
     vectors: Vectors
@@ -143,11 +144,17 @@ class Inputs:
     config: Section
     checkpoints: Path | None = None
     behaviour: Behaviour | None = None
+    blank: Blank = in_memory
 
     @property
     def seed(self) -> int:
         """Of everything that is drawn."""
         return self.wanted.seed
+
+    @cached_property
+    def directions(self) -> Directions:
+        """The vectors as seen from their centre."""
+        return Directions.of(self.vectors, centre_of(self.vectors), self.blank)
 
     @cached_property
     def graph(self) -> Graph:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sid.align.base import UNCHANGED, Aligned, Aligner, Inputs, Make
-from sid.align.directions import Directions, centre_of
+from sid.align.directions import Directions
 from sid.align.graph import Graph
 from sid.arrays import chunks
 from sid.errors import InputError
@@ -48,7 +48,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     graph = inputs.graph
     if graph.pairs == 0:
         return UNCHANGED
-    found = Directions.of(inputs.vectors, centre_of(inputs.vectors))
+    found = inputs.directions
     weights, losses = _train(found, graph, config, inputs)
     aligner = Aligner("contrastive", {"centre": found.centre, **weights})
     out = make(found.units.shape[1])

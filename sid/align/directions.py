@@ -12,15 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Vectors, chunks
+from sid.arrays import Blank, Vectors, chunks, in_memory
 
 _SAMPLE = 8192  # rows from which the centre is taken
+_COLUMN_BYTES = 1 << 20  # of columns whose medians are found together
 
 
 def centre_of(vectors: Vectors) -> NDArray[np.float32]:
     """(D,) the median of each coordinate, of all rows or of 8,192 evenly spread ones: no single row can pull it."""
     picked = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(np.int64))
-    return np.median(np.asarray(vectors[picked], np.float64), axis=0).astype(np.float32)
+    rows = np.asarray(vectors[picked])
+    centre = np.empty(rows.shape[1], np.float32)
+    for part in chunks(len(centre), 8 * len(rows), _COLUMN_BYTES):
+        centre[part] = np.median(rows[:, part].astype(np.float64), axis=0)
+    return centre
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class Directions:
     lengths: NDArray[np.float32]
 
     @classmethod
-    def of(cls, vectors: Vectors, centre: NDArray[np.float32]) -> Directions:
-        """Take (N, D) vectors, finite, read in chunks, as seen from a centre (D,)."""
-        units = np.empty(vectors.shape, np.float32)
+    def of(cls, vectors: Vectors, centre: NDArray[np.float32], blank: Blank = in_memory) -> Directions:
+        """Take (N, D) vectors, finite, read in chunks, as seen from a centre (D,); the directions are `blank`'s."""
+        units = blank((len(vectors), vectors.shape[1]))
         lengths = np.empty(len(vectors), np.float32)
         for part in chunks(len(vectors), 24 * max(1, vectors.shape[1])):
             apart = vectors[part].astype(np.float64) - centre

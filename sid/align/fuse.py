@@ -8,9 +8,11 @@ without such a vector get the one that their text predicts, by ridge regression.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import lobpcg
 
 from sid.align.base import UNCHANGED, USUAL_EVIDENCE, Aligned, Aligner, Inputs, Make
 from sid.align.directions import Directions, centre_of, normalised
@@ -22,6 +24,8 @@ from sid.files import round6
 from sid.params import Fuse
 
 Rows = NDArray[np.int64]
+
+_TOLERANCE, _MAX_STEPS = 1e-6, 60  # of the singular vectors: a block method, since groups of items apart share values
 
 
 def align(inputs: Inputs, make: Make) -> Aligned:
@@ -37,7 +41,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     config = inputs.config
     assert isinstance(config, Fuse)
     warnings: tuple[str, ...] = ()
-    found = Directions.of(inputs.vectors, centre_of(inputs.vectors))
+    found = inputs.directions
     if inputs.behaviour is not None:
         known = inputs.behaviour.rows
         behaviour = Directions.of(inputs.behaviour.vectors, centre_of(inputs.behaviour.vectors)).units
@@ -79,18 +83,19 @@ def factors(graph: Graph, known: Rows, dim: int, seed: int) -> Vectors:
         raise InputError(
             f"params.yaml: align.fuse.dim is {dim}: must be below {len(known)}, the number of items with neighbours"
         )
-    scale = 1 / np.sqrt(graph.degrees[known])
+    scale = 1 / np.sqrt(graph.degrees[known])[:, None]
     after, before = (half[known][:, known] for half in (graph.after, graph.before))
 
     def product(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        scaled = np.asarray(scale * values.ravel(), np.float64)
+        scaled = scale * values
         return np.asarray(scale * (after @ scaled + before @ scaled))
 
-    shape = (len(known), len(known))
-    whole = LinearOperator(shape, matvec=product, rmatvec=product, dtype=np.float64)
-    start = np.random.default_rng(seed).random(len(known))
-    left, values, _ = svds(whole, k=dim, v0=start, random_state=seed)
+    start = np.random.default_rng(seed).standard_normal((len(known), dim))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a last digit less doesn't matter here
+        squares, left = lobpcg(lambda some: product(product(some)), start, tol=_TOLERANCE, maxiter=_MAX_STEPS)
     left = left * np.sign(left[np.abs(left).argmax(axis=0), np.arange(dim)])  # else the sign is any
+    values = np.sqrt(np.maximum(squares, 0))
     units = normalised((left * np.sqrt(values)).astype(np.float32))
     evidence = graph.degrees[known] / (graph.degrees[known] + USUAL_EVIDENCE)
     return np.asarray(units * evidence[:, None], np.float32)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sid.align.base import UNCHANGED, USUAL_EVIDENCE, Aligned, Aligner, Inputs, Make
-from sid.align.directions import Directions, centre_of, normalised
+from sid.align.directions import Directions, normalised
 from sid.align.graph import Graph, HeldOut
 from sid.align.ridge import Ridge
 from sid.arrays import Vectors, chunks
@@ -58,7 +58,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     graph = inputs.graph
     if graph.pairs == 0:
         return UNCHANGED
-    found = Directions.of(inputs.vectors, centre_of(inputs.vectors))
+    found = inputs.directions
     weights = neighbour_weights(graph, config.popularity)
     evidence, tried = _evidence(inputs, config, found)
     if not np.isfinite(evidence):
@@ -70,7 +70,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     around = found.units
     for hop in range(config.hops):
         last = hop + 1 == config.hops
-        moved = out if last else np.empty_like(found.units)
+        moved = out if last else inputs.blank(found.units.shape)
         for part in tqdm(_blocks(graph, found.units), "smooth", unit="block", disable=None):
             units, share = found.units[part], shares[part, None]
             near = _moved(units, graph.means(part, around, weights), share)
