@@ -25,8 +25,10 @@ SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only 
 _HOT, WARM, COOL, COLD = 1.0, 0.15, 0.02, 0.003
 _FALL = 0.3
 _STEPS = 8  # most Newton steps at a temperature
-_CLOSE, _LAST_CLOSE = 2e-2, 1e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
-_REACH = 60.0  # most temperatures that a step moves a price: soft sizes change by e for each
+_CLOSE, _LAST_CLOSE = 2e-2, 2e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
+# Most temperatures that a step moves a price: soft sizes change by e for each. Clusters that lie apart share hardly any
+# row, and then a step is endless; each price is cut off by itself, else those that are nearly right would stay.
+_REACH = 20.0
 # A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
 _FAINT, _FAINT_SHARE = -70.0, 1e-12
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
@@ -100,7 +102,7 @@ def newton(problem: Problem, prices: Tensor, heat: float, close: float = _CLOSE)
             ridge *= 30
             continue
         step = torch.cholesky_solve(dual.gradient[:, None], factor).flatten()  # in temperatures
-        trial = prices + heat * step * (_REACH / step.abs().max().clamp(min=_REACH))
+        trial = prices + heat * step.clamp(-_REACH, _REACH)
         trial = _levelled(problem, trial, heat)
         ahead = _evaluate(problem, held, trial, heat)
         if ahead.value >= dual.value:

@@ -16,6 +16,7 @@ from sid.clustering.scores import PART_BYTES, Problem
 from sid.errors import InputError
 
 _LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
+_SLACK = 64  # tolerances that a path may be longer than one by a row that isn't held
 _COST_STEPS = 10**9  # the flow's costs are integers: this many steps to the largest
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -95,6 +96,9 @@ class _Graph:
         self.reach: Floats = np.full(k, np.inf)
         self.since: Floats = np.zeros((k, k))  # the potentials at which a cluster's rows were chosen
         self.fresh = np.zeros(k, bool)
+        by_cluster = self.labels.argsort(kind="stable")
+        self.members: list[Ints] = np.split(by_cluster, np.cumsum(counts)[:-1])
+        self.arrived: list[list[Ints]] = [[] for _ in range(k)]
         self._hold(np.arange(k))
         for node in range(k):
             self._link(node)
@@ -104,7 +108,7 @@ class _Graph:
         distance, parent = self._shortest()
         targets = np.flatnonzero(self.excess < 0)
         targets = targets[distance[targets].argsort(kind="stable")]
-        limit = self._certain(distance)
+        limit = self._certain(distance) + _SLACK * self.tolerance
         if distance[targets[0]] > limit.min():
             self._hold(np.flatnonzero(limit < distance[targets[0]]))
             return
@@ -142,8 +146,8 @@ class _Graph:
 
     def _hold(self, nodes: Ints) -> None:
         """Chooses which rows of these clusters are held, by what leaving costs at the potentials as they are."""
-        members = np.flatnonzero(np.isin(self.labels, nodes))
-        owners = self.labels[members]
+        owned = [self._members(node) for node in nodes.tolist()]
+        members, owners = np.concatenate(owned), np.repeat(nodes, [len(rows) for rows in owned])
         order = owners.argsort(kind="stable")
         bounds = np.searchsorted(owners[order], np.stack([nodes, nodes + 1]))
         if (bounds[1] - bounds[0]).max() > self.most:
@@ -161,6 +165,15 @@ class _Graph:
             self.costs[node, : self.sink] = self._least(node, part)
         self.since[nodes] = self.potential[: self.sink]
         self.fresh[nodes] = True
+
+    def _members(self, node: int) -> Ints:
+        """The rows of a cluster, ascending: those that it had, and those that came, but for those that left."""
+        rows = self.members[node]
+        if self.arrived[node]:
+            rows = np.unique(np.concatenate([rows, *self.arrived[node]]))
+            self.arrived[node] = []
+        self.members[node] = rows[self.labels[rows] == node]
+        return self.members[node]
 
     def _leaving(self, rows: Ints) -> Floats:
         """(n,) least growth of distance plus price at which each of these rows moves to another cluster."""
@@ -248,6 +261,7 @@ class _Graph:
             losers.add(a)
         for node, rows, values in arrivals:
             self.labels[rows] = node
+            self.arrived[node].append(rows)
             self.rows[node] = np.concatenate([self.rows[node], rows])
             self.scores[node] = np.concatenate([self.scores[node], values])
             if node not in losers:
