@@ -59,7 +59,7 @@ def resolve(
     else:
         taken = codes[:0]
     rows, found = published.order, codes[:0]
-    sizes = published.code_sizes if len(taken) else quantizer.code_sizes
+    sizes = larger(published.code_sizes, quantizer.code_sizes) if len(taken) else quantizer.code_sizes
     if len(rows):
         costs = QuantizerCosts(quantizer, vectors, rows)
         found, own = strategy(Work(codes[rows], costs, taken, None if popularity is None else popularity[rows]), wanted)
