@@ -311,7 +311,7 @@ class Params:
     """The whole of params.yaml, checked.
 
     Attributes:
-        published: the folder of the release that the index goes on from; `NOT_GIVEN` for none.
+        published: the release, or the table of Semantic IDs, that the index goes on from; `NOT_GIVEN` for none.
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
@@ -438,7 +438,10 @@ def load(
     problems += unknown
     published = raw.pop(PUBLISHED, None)
     if (not isinstance(published, str) or not published) and PUBLISHED not in meant:
-        problems.append(f"{PUBLISHED} is {_show(published)}: must be the folder of a release, or {NOT_GIVEN}")
+        problems.append(
+            f"{PUBLISHED} is {_show(published)}: must be the folder of a release, a table of Semantic IDs, or "
+            f"{NOT_GIVEN}"
+        )
     parts: dict[str, Section | None] = {}
     configs: dict[str, MethodConfig] = {}
     for name, kind in top.items():

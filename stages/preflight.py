@@ -38,7 +38,7 @@ def check(wanted: params.Params) -> None:
     if MAKEFILE.exists() and (no_git := ready.git(Path())) is not None:
         raise InputError(no_git)
     problems: list[str] = []
-    for part in (_embeddings, _items, _interactions):
+    for part in (_published, _embeddings, _items, _interactions):
         try:
             part(wanted)
         except InputError as error:
@@ -46,6 +46,17 @@ def check(wanted: params.Params) -> None:
     if problems:
         raise InputError(problems)
     Prompts.load(wanted.export.prompts)
+
+
+def _published(wanted: params.Params) -> None:
+    """DVC would tell of a cycle."""
+    path = params.given(wanted.published)
+    outputs = {out for stage in pipeline.declared().values() for out in stage.outs}
+    if path is not None and {str(path), *map(str, path.parents)} & outputs:
+        raise InputError(
+            f"params.yaml: published is {str(path)!r}, which the pipeline writes: must be a copy of it, or a release "
+            "that python -m stages.publish makes"
+        )
 
 
 def _embeddings(wanted: params.Params) -> None:

@@ -65,7 +65,8 @@ def resolve(
         found, own = strategy(Work(codes[rows], costs, taken, None if popularity is None else popularity[rows]), wanted)
         sizes = larger(sizes, own)
     after = np.full((len(codes), len(sizes)), NO_TOKEN, np.int32)
-    after[published.rows, : published.codes.shape[1]] = published.codes
+    if len(published.rows):  # none where a refresh has fewer levels
+        after[published.rows, : published.codes.shape[1]] = published.codes
     after[rows, : found.shape[1]] = found
     return after, sizes
 

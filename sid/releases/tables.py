@@ -74,6 +74,7 @@ def open_table(path: Path, num_emb_list: Sequence[int] | None) -> Release:
     width, levels = found.codes.shape[1], len(num_emb_list or found.code_sizes)
     if num_emb_list is not None and (
         width - levels not in (0, 1)
+        or found.codes[:, :levels].min() == NO_TOKEN
         or any(most > size for most, size in zip(found.code_sizes, num_emb_list, strict=False))
     ):
         raise InputError(
