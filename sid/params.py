@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from sid.arrays import MAX_LEVELS
 from sid.errors import InputError
-from sid.files import read_yaml
+from sid.files import elsewhere, read_yaml
 
 NOT_GIVEN = "data/none"
 """The path that means "no such input". DVC has no optional dependencies, so this small file is one."""
@@ -115,6 +115,14 @@ class Interactions(Section):
     unknown_items: Literal["error", "skip"]
     split: Literal["leave_one_out", "temporal"]
     ratios: Annotated[tuple[float, float, float], Field(strict=False)]
+
+    @field_validator("item_column", "time_column", "value_column")
+    @classmethod
+    def _another(cls, name: str | None, info: ValidationInfo) -> str | None:
+        same = [key for key in ("user_column", "item_column", "time_column") if info.data.get(key) == name]
+        if name is not None and same:
+            raise ValueError(f"must be another column than interactions.{same[0]}")
+        return name
 
     @field_validator("kinds")
     @classmethod
@@ -357,7 +365,7 @@ def missing_files(path: str | Path) -> list[str]:
         named[f"quant.{quant['method']}.warm_start_file"] = chosen["warm_start_file"]
     named[PUBLISHED] = raw.get(PUBLISHED)
     return [
-        f"{path}: {key} is {name!r}: no such file or folder"
+        f"{path}: {key} is {name!r}: no such file or folder{elsewhere(name)}"
         + ("" if key in ("prepare.embeddings", "export.prompts") else f" ({NOT_GIVEN} means none)")
         for key, name in named.items()
         if isinstance(name, str) and name and given(name) is not None and not Path(name).exists()
