@@ -116,10 +116,10 @@ class Interactions(Section):
     split: Literal["leave_one_out", "temporal"]
     ratios: Annotated[tuple[float, float, float], Field(strict=False)]
 
-    @field_validator("item_column", "time_column", "value_column")
+    @field_validator("item_column", "time_column")
     @classmethod
     def _another(cls, name: str | None, info: ValidationInfo) -> str | None:
-        same = [key for key in ("user_column", "item_column", "time_column") if info.data.get(key) == name]
+        same = [key for key in ("user_column", "item_column") if info.data.get(key) == name]
         if name is not None and same:
             raise ValueError(f"must be another column than interactions.{same[0]}")
         return name

@@ -98,12 +98,12 @@ def _of_pairs(path: Path, pairs: list[list[str]]) -> pl.Series:
 
 
 def _by_row(path: Path, pairs: list[tuple[str, Any]], either: bool = False) -> list[str]:
-    """The ids of (id, row) or (row, id), in the order of rows; where both make sense, the former, unless it's `either`."""
+    """The ids of (id, row) or (row, id) by row. Where both make sense: the former, or none if `either`."""
     firsts, seconds = [first for first, _ in pairs], [second for _, second in pairs]
     found = [_ordered(rows, names) for rows, names in ((seconds, firsts), (firsts, seconds))]
     if either and None not in found and found[0] != found[1]:
         raise InputError(
-            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}: which of them are rows can't be told, "
+            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}: which are the rows can't be told, "
             "must be a list of ids in the order of the rows"
         )
     for names in found:

@@ -157,8 +157,9 @@ def _of_columns(
     left_out |= {name: "it holds the vectors" for name in table.names if name in skip}
     left_out |= {name: "its name is there more than once" for name in names if table.names.count(name) > 1}
     left_out |= {name: f"it holds {kind}" for name, kind in table.types.items() if name in names and _no_text(kind)}
-    for name in named:  # text that old writers of Parquet don't mark as such
-        if left_out.get(name) == f"it holds {_BYTES}" and not pa.types.is_nested(table.types[name]):
+    # text that old writers of Parquet don't mark as such
+    for name in {item_id_column, *named} & left_out.keys() & table.types.keys():
+        if _no_text(table.types[name]) == _BYTES and not pa.types.is_nested(table.types[name]):
             del left_out[name]
     wanted = [name for name in names if name not in left_out or name == item_id_column]
     parts = []

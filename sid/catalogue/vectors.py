@@ -141,7 +141,7 @@ def parse(value: Any) -> list[float] | None:
 
 
 def _split(text: str) -> list[str]:
-    """The parts of a vector as text, by one kind of separator: what is beside another is no number, as 0,5 in 0,5; 1,5."""
+    """The parts of a vector as text, by one kind of separator: in `0,5; 1,5` none is a number."""
     separator = next((one for one in ";," if one in text), None)
     parts = [part.strip() for part in text.split(separator)]
     return parts[:-1] if not parts[-1] else parts

@@ -71,6 +71,7 @@ def _is_folder(path: Path) -> bool:
     """Whether these are .inter files for each split."""
     if not path.exists():
         raise InputError(
-            f"{path}: no such folder or file{elsewhere(path)} (interactions.source must name a folder with .inter files, or a table)"
+            f"{path}: no such folder or file{elsewhere(path)} (interactions.source must name a folder with .inter "
+            "files, or a table)"
         )
     return path.is_dir() and inter_files.holds_splits(path)

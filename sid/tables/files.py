@@ -172,9 +172,7 @@ def _advice(path: Path, suffixes: str) -> str:
     if suffix in _SPREADSHEETS:
         return "save the sheet as CSV UTF-8"
     if suffix in _PICKLES:
-        return (
-            "pickles run code when they are read, so none is opened: save the array with numpy.save, a table as Parquet"
-        )
+        return "pickles can run code, so none is opened: save the array with numpy.save, a table as Parquet"
     return f"must be {suffixes}, or one of the text kinds with {' or '.join(COMPRESSED[::2])}; rename it if it is one"
 
 
