@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -133,6 +134,23 @@ def test_text_that_old_writers_call_bytes(tmp_path: Path) -> None:
     assert read_metadata(path, "item_id", {"title": "title", "brand": "item_id"}).frame["title"].to_list() == ["x", "ü"]
     with pytest.raises(InputError, match="column 'image' is binary and no UTF-8 text"):
         read_metadata(path, "item_id", {"title": "image"})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_fields_may_be_swapped_shared_or_the_id(tmp_path: Path, suffix: str) -> None:
+    frame = pl.DataFrame({"sku": ["7"], "title": ["a"], "description": ["b"], "brand": ["c"]})
+    path = tmp_path / f"i{suffix}"
+    frame.write_csv(path) if suffix == ".csv" else frame.write_ndjson(path)
+
+    def read(**fields: str) -> list[Any]:
+        return list(read_metadata(path, "sku", fields).frame.row(0))
+
+    assert read() == ["7", "a", "b", "c", None]
+    assert read(title="description", description="title") == ["7", "b", "a", "c", None]
+    assert read(title="brand", brand="brand") == ["7", "c", "b", "c", None]
+    assert read(title="sku", categories="sku") == ["7", "7", "b", "c", "7"]
+    with pytest.raises(InputError, match=r"no column '?name"):
+        read(title="name")
 
 
 def test_feather_of_version_1_is_named(tmp_path: Path) -> None:

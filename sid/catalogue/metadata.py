@@ -85,7 +85,7 @@ def read_metadata(
         named = [fields.get(name, name) for name in FIELDS]
         frame = _of_columns(table, item_id_column, skip, left_out, between, named)
     refuse_duplicates(frame["item_id"], str(path))
-    frame = _renamed(path, frame, fields, left_out)
+    frame = _renamed(path, frame, fields, left_out, item_id_column)
     frame, warnings = _clean(frame, html, path)
     notes = list(table.notes)
     if not frame["title"].drop_nulls().len():
@@ -213,23 +213,23 @@ def _texts(batch: Batch, name: str, between: str) -> pl.Series:
     return pl.Series(name, [text_of(value, between) for value in found], pl.String)
 
 
-def _renamed(path: Path, frame: pl.DataFrame, fields: Mapping[str, str], left_out: dict[str, str]) -> pl.DataFrame:
-    """The file's own names of FIELDS become ours; what is missing is there and null."""
-    for name, own in fields.items():
-        if own == name:
-            continue
-        if own not in frame.columns:
+def _renamed(
+    path: Path, frame: pl.DataFrame, fields: Mapping[str, str], left_out: dict[str, str], item_id_column: str
+) -> pl.DataFrame:
+    """The file's own names of FIELDS become ours, which may be swapped, or one for two; what is missing is null."""
+    owns = {name: "item_id" if fields.get(name) == item_id_column else fields.get(name, name) for name in FIELDS}
+    columns = [frame["item_id"]]
+    for name, own in owns.items():
+        if own not in frame.columns and own != name:
             raise InputError(
                 f"{path}: no column {own!r} (prepare.{name}_column); its columns are {', '.join(frame.columns[:12])}"
             )
-        if name in frame.columns:
-            left_out[name] = f"prepare.{name}_column is {own}"
-            frame = frame.drop(name)
-        frame = frame.rename({own: name})
-    missing = [pl.lit(None, pl.String).alias(name) for name in FIELDS if name not in frame.columns]
-    frame = frame.with_columns(missing)
-    others = sorted(set(frame.columns) - {"item_id", *FIELDS})
-    return frame.select("item_id", *FIELDS, *others)
+        if name in frame.columns and name not in owns.values():
+            left_out[name] = f"prepare.{name}_column is {fields[name]}"
+        nothing = pl.Series(name, [None] * len(frame), pl.String)
+        columns.append(frame[own].alias(name) if own in frame.columns else nothing)
+    others = sorted(set(frame.columns) - {"item_id", *FIELDS, *owns.values()})
+    return pl.DataFrame([*columns, *(frame[name] for name in others)])
 
 
 def _clean(frame: pl.DataFrame, html: bool, path: Path) -> tuple[pl.DataFrame, list[str]]:
