@@ -145,13 +145,16 @@ def read_batches(path: Path, header: Header, columns: Sequence[str], keys: Seque
 
 
 def _without_headers(batch: Batch, header: Header, say: Say) -> Batch:
-    repeats: NDArray[np.bool_] = np.ones(batch.rows, np.bool_)
+    repeats: NDArray[np.bool_] | None = None
     for name, values in batch.columns.items():
-        names = pa.array([name, f"{name}:{header.types.get(name)}"])
-        repeats &= pc.is_in(values, names).to_numpy(zero_copy_only=False)
-        if not repeats.any():
+        same = pc.equal(values, name)
+        if name in header.types:
+            same = pc.or_(same, pc.equal(values, f"{name}:{header.types[name]}"))
+        if not pc.any(same).as_py():  # the rule, told fast by the first column
             return batch
-    if not batch.columns:
+        here = same.fill_null(False).to_numpy(zero_copy_only=False)
+        repeats = here if repeats is None else repeats & here
+    if repeats is None or not repeats.any():
         return batch
     for row in np.flatnonzero(repeats).tolist():
         say(f"{batch.at(row)} repeats the header and is left out")
