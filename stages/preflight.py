@@ -12,7 +12,7 @@ from sid.export.prompts import Prompts
 from sid.files import digest, read_json
 from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
-from sid.releases.beside import check_release
+from sid.releases.beside import check_release, sharing
 from sid.releases.folder import taken_over
 from sid.releases.published import published
 from stages import pipeline, ready
@@ -95,12 +95,13 @@ def warm_start_note(wanted: params.Params) -> str | None:
 
 
 def sharing_note(wanted: params.Params) -> str | None:
-    """A line where published items share Semantic IDs, as some of MiniOneRec's index do."""
-    release = published(wanted) if wanted.release.mode == "append" else None
-    if release is None or not release.sharing:
+    """A line where items of a table alone share Semantic IDs, as some do in MiniOneRec's indexes."""
+    path = params.given(wanted.published)
+    release = published(wanted) if path is not None and path.is_file() and wanted.release.mode == "append" else None
+    if release is None or not (count := sharing(release)):
         return None
     return (
-        f"note: {wanted.published}: {release.sharing} items share their Semantic IDs with others; published items keep "
+        f"note: {path}: {count} items share their Semantic IDs with others; published items keep "
         "what they have, shared or not"
     )
 

@@ -14,6 +14,7 @@ from sid.arrays import Codes
 from sid.dedupe.resolve import can_go_on, check_levels
 from sid.dedupe.work import Published
 from sid.measure.churn import padded
+from sid.measure.metrics import prefix_ids
 from sid.params import Params
 from sid.releases.folder import Release, taken_over
 from sid.releases.published import published
@@ -96,6 +97,12 @@ def origins(release: Release, item_ids: pl.Series, codes: Codes) -> pl.Series:
     same = (padded(release.codes, width)[found] == padded(codes, width)).all(axis=1)
     rows = pl.Series(found).set(pl.Series((found < 0) | ~same), None)
     return release.origins.gather(rows).alias("release")
+
+
+def sharing(release: Release) -> int:
+    """How many published items have a Semantic ID that is another's too."""
+    groups = prefix_ids(release.codes)[-1]
+    return int((np.bincount(groups)[groups] > 1).sum())
 
 
 def check_release(wanted: Params, dim: int) -> Release | None:

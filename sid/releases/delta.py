@@ -14,7 +14,7 @@ from sid.measure.churn import churn, kept_levels, padded, shares
 from sid.params import Continue
 from sid.quantizers.base import Quantizer
 from sid.quantizers.renaming import as_before
-from sid.releases.beside import appended
+from sid.releases.beside import appended, sharing
 from sid.releases.folder import Release
 
 
@@ -49,7 +49,7 @@ def drift_figures(
             "reserved": len(reserved),
         },
         "errors": drift.errors(quantizer.decode, vectors, raw, held.rows, np.sort(held.order)),
-        "sharing": release.sharing,
+        "sharing": sharing(release),
         "agreement": shares(kept_levels(held.codes[:, :levels], raw[held.rows]), levels) if release.bare else None,
         "settling": drift.settling(raw, sids.codes, taken, np.sort(held.order)),
         "places": drift.places(everyone, sizes, np.sort(held.order)),

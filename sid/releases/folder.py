@@ -64,12 +64,6 @@ class Release:
         return not self.manifest
 
     @property
-    def sharing(self) -> int:
-        """How many items have a Semantic ID that is another's too."""
-        counts = np.unique(self.codes, axis=0, return_counts=True)[1]
-        return int(counts[counts > 1].sum())
-
-    @property
     def levels(self) -> int:
         """L, the levels of the quantizer."""
         return int(self.raw_codes.shape[1])
