@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,18 @@ def test_paths_that_only_a_shell_understands_are_spelled_out(
     )
     with pytest.raises(InputError, match=r"write .*/data/e.npy"):
         open_embeddings(path(home), "item_id", "embedding")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(pickle.dumps(IDS), "a pickle"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"SQLite format 3\0", "a SQLite database")],
+    ids=["pickle", "HDF5", "SQLite"],
+)
+def test_what_is_no_text_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    np.save(tmp_path / "e.npy", VECTORS)
+    (tmp_path / "ids.pkl").write_bytes(content)
+    with pytest.raises(InputError, match=f"ids.pkl: isn't text, its content is {said}; rename it or name another"):
+        open_embeddings(tmp_path / "e.npy", "item_id", "embedding", tmp_path / "ids.pkl")
 
 
 def test_urls_and_pickles_are_told_what_to_do(tmp_path: Path) -> None:
