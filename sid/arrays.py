@@ -30,6 +30,9 @@ MAX_LEVELS = 26
 NO_TOKEN = -1
 """The code that means 'no token here' in the last column of uneven Semantic IDs."""
 
+SIZES_KEY = b"sid.code_sizes"
+"""Where Parquet files of this project keep the code sizes, as a JSON list in the metadata of the schema."""
+
 CHUNK_BYTES = 64 << 20
 """What one chunk takes where nothing says otherwise."""
 

@@ -110,6 +110,21 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def elsewhere(path: str | Path) -> str:
+    """A hint at what may be meant by the path of a file that isn't there; '' where nothing is known.
+
+    Paths are taken as they are, by DVC too: `~` and variables are the shell's, and URLs are no files.
+    """
+    text = str(path)
+    if re.match(r"[a-z][a-z0-9+]{1,9}:/", text) and not text.startswith("file:"):
+        return "; URLs aren't read: download it"
+    meant = os.path.expandvars(os.path.expanduser(text.strip().strip("\"'")))
+    for one in (meant, re.sub(r"^file:/{1,3}", "/", meant), meant.replace("\\", "/")):
+        if one != text and one and Path(one).exists():
+            return f"; paths are taken as they are (~, variables, quotes and blanks too): write {one}"
+    return ""
+
+
 NPY_ERRORS = (OSError, ValueError, EOFError, OverflowError, SyntaxError, tokenize.TokenError)
 """What `numpy.load` raises for files that are missing, cut off or no .npy."""
 

@@ -18,11 +18,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sid.arrays import NO_TOKEN, Codes, check_codes
+from sid.arrays import NO_TOKEN, SIZES_KEY, Codes, check_codes
 from sid.errors import InputError
-
-SIZES_KEY = b"sid.code_sizes"
-"""Where Parquet files of this project keep the code sizes, as a JSON list in the metadata of the schema."""
 
 PUBLISHED_KEY = b"sid.published_code_sizes"
 """Likewise, the code sizes of the release that an index goes on from."""
@@ -194,37 +191,6 @@ class SemanticIds:
         published = (table.schema.metadata or {}).get(PUBLISHED_KEY, b"[]")
         return cls(ids, codes, sizes, pl.Series("release", table.column("release")), tuple(json.loads(published)))
 
-    @classmethod
-    def read(cls, path: str | Path) -> SemanticIds:
-        """Read any index: what `save` wrote, or an index.json, MiniOneRec's too: {item id: [token, ...]}.
-
-        Sizes that no file says are one more than the largest code of each level.
-
-        Raises:
-            InputError: the file is missing or neither, has no item, or its Semantic IDs are of different lengths (the
-                last token alone may be missing).
-        """
-        if Path(path).suffix.lower() != ".json":
-            return cls.load(path)
-        try:
-            entries = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: isn't JSON ({error})") from None
-        if not isinstance(entries, dict) or not entries:
-            raise InputError(f"{path}: must be an object of item id -> list of tokens, with one item or more")
-        found = {key: _codes_of(path, key, entry) for key, entry in entries.items()}
-        levels = max(map(len, found.values()))
-        for key, row in found.items():
-            if len(row) < max(levels - 1, 1):
-                raise InputError(
-                    f"{path}: item {key!r} has {len(row)} tokens, but others have {levels}: all Semantic IDs must have "
-                    "the same length, but for a last token that some lack"
-                )
-        codes = np.full((len(found), levels), NO_TOKEN, np.int32)
-        for place, row in enumerate(found.values()):
-            codes[place, : len(row)] = row
-        return cls(pl.Series("item_id", list(found)), codes, tuple(int(size) + 1 for size in codes.max(axis=0)))
-
     def of_items(self, item_ids: pl.Series, where: str | Path) -> SemanticIds:
         """Those of these items (M,) in their order.
 
@@ -246,16 +212,6 @@ class SemanticIds:
             )
         origins = None if self.origins is None else self.origins.gather(rows)
         return SemanticIds(item_ids, self.codes[rows.to_numpy()], self.code_sizes, origins, self.published_sizes)
-
-
-def _codes_of(path: str | Path, key: str, entry: object) -> tuple[int, ...]:
-    """An index.json's entry as codes."""
-    if not isinstance(entry, list) or not all(isinstance(part, str) for part in entry):
-        raise InputError(f"{path}: item {key!r} has {entry!r}: must be a list of tokens like ['<a_12>', '<b_200>']")
-    try:
-        return parse("".join(entry))
-    except InputError as error:
-        raise InputError(f"{path}: item {key!r}: {error}") from None
 
 
 def read_codes(

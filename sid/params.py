@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from sid.arrays import MAX_LEVELS
 from sid.errors import InputError
-from sid.files import read_yaml
+from sid.files import elsewhere, read_yaml
 
 NOT_GIVEN = "data/none"
 """The path that means "no such input". DVC has no optional dependencies, so this small file is one."""
@@ -115,6 +115,14 @@ class Interactions(Section):
     unknown_items: Literal["error", "skip"]
     split: Literal["leave_one_out", "temporal"]
     ratios: Annotated[tuple[float, float, float], Field(strict=False)]
+
+    @field_validator("item_column", "time_column")
+    @classmethod
+    def _another(cls, name: str | None, info: ValidationInfo) -> str | None:
+        same = [key for key in ("user_column", "item_column") if info.data.get(key) == name]
+        if name is not None and same:
+            raise ValueError(f"must be another column than interactions.{same[0]}")
+        return name
 
     @field_validator("kinds")
     @classmethod
@@ -311,7 +319,7 @@ class Params:
     """The whole of params.yaml, checked.
 
     Attributes:
-        published: the folder of the release that the index goes on from; `NOT_GIVEN` for none.
+        published: the release, or the table of Semantic IDs, that the index goes on from; `NOT_GIVEN` for none.
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
@@ -357,7 +365,7 @@ def missing_files(path: str | Path) -> list[str]:
         named[f"quant.{quant['method']}.warm_start_file"] = chosen["warm_start_file"]
     named[PUBLISHED] = raw.get(PUBLISHED)
     return [
-        f"{path}: {key} is {name!r}: no such file or folder"
+        f"{path}: {key} is {name!r}: no such file or folder{elsewhere(name)}"
         + ("" if key in ("prepare.embeddings", "export.prompts") else f" ({NOT_GIVEN} means none)")
         for key, name in named.items()
         if isinstance(name, str) and name and given(name) is not None and not Path(name).exists()
@@ -438,7 +446,10 @@ def load(
     problems += unknown
     published = raw.pop(PUBLISHED, None)
     if (not isinstance(published, str) or not published) and PUBLISHED not in meant:
-        problems.append(f"{PUBLISHED} is {_show(published)}: must be the folder of a release, or {NOT_GIVEN}")
+        problems.append(
+            f"{PUBLISHED} is {_show(published)}: must be the folder of a release, a table of Semantic IDs, or "
+            f"{NOT_GIVEN}"
+        )
     parts: dict[str, Section | None] = {}
     configs: dict[str, MethodConfig] = {}
     for name, kind in top.items():

@@ -11,7 +11,7 @@ from sid.catalogue.item_ids import load_ids
 from sid.files import link_or_copy, write_json
 from sid.interactions.split_files import load_split
 from sid.params import given
-from sid.releases.folder import Release, open_release
+from sid.releases.folder import Release, open_release, taken_over
 from stages.run import Stage, run, tell
 
 
@@ -36,7 +36,7 @@ def main(stage: Stage) -> str:
     checkpoints = stage.checkpoints() if wanted.method == "contrastive" else stage.input("checkpoints")
     section, blank = getattr(wanted, wanted.method), scratch(target.parent)
     inputs = Inputs(vectors, split, wanted, section, checkpoints, behaviour, blank)
-    published = given(stage.params.published) if stage.params.release.mode == "append" else None
+    published = taken_over(stage.params)
     done = methods.align(inputs, make) if published is None else as_published(open_release(published), vectors, make)
     done.aligner.save(stage.output("aligner"))
     if not made:

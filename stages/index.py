@@ -7,7 +7,7 @@ from sid.catalogue.item_ids import load_ids
 from sid.files import round6, write_json
 from sid.measure import metrics
 from sid.quantizers import loading
-from sid.releases.use import published
+from sid.releases.use import taken
 from stages.run import Stage, run
 
 
@@ -17,7 +17,7 @@ def main(stage: Stage) -> str:
     from sid.releases.encode import encode_beside
 
     vectors, wanted = load_vectors(stage.input("vectors"), "align"), stage.params.index
-    release = published(stage.params, "append")
+    release = taken(stage.params)
     quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
     figures = {}
     if release is None:

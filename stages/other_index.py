@@ -15,10 +15,10 @@ from sid.evaluate.ranking import with_spread
 from sid.evaluate.run import evaluate
 from sid.export.formats import CHOICES
 from sid.files import read_json, write_json
-from sid.ids import SemanticIds
 from sid.interactions import SPLITS, load_split
 from sid.quantizers.methods import CONFIGS
 from stages import pipeline
+from stages.revisions import read_sids
 from stages.run import alone
 
 
@@ -28,7 +28,7 @@ def evaluate_other(sids: Path, report: Path | None) -> str:
     config = wanted.evaluate.model_copy(update={"method": "transformer"})
     stages = pipeline.declared()
     item_ids = load_items(stages["interactions"].option("items"), [])["item_id"]
-    index = SemanticIds.read(sids).of_items(item_ids, sids)
+    index = read_sids(sids).of_items(item_ids, sids)
     train, valid, test = (load_split(stages["evaluate"].option(name), item_ids) for name in SPLITS)
     if train.source == "none":
         raise InputError(f"{pipeline.PARAMS}: interactions.source is data/none: there is nothing to evaluate with")

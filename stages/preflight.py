@@ -12,7 +12,9 @@ from sid.export.prompts import Prompts
 from sid.files import digest, read_json
 from sid.interactions.read import check_interactions
 from sid.quantizers.methods import CONFIGS, check_sizes
-from sid.releases.beside import check_release
+from sid.releases.beside import check_release, sharing
+from sid.releases.folder import taken_over
+from sid.releases.published import published
 from stages import pipeline, ready
 
 MAKEFILE = Path("Makefile")  # of a whole project, whose stages DVC will run
@@ -36,7 +38,7 @@ def check(wanted: params.Params) -> None:
     if MAKEFILE.exists() and (no_git := ready.git(Path())) is not None:
         raise InputError(no_git)
     problems: list[str] = []
-    for part in (_embeddings, _items, _interactions):
+    for part in (_published, _embeddings, _items, _interactions):
         try:
             part(wanted)
         except InputError as error:
@@ -46,14 +48,25 @@ def check(wanted: params.Params) -> None:
     Prompts.load(wanted.export.prompts)
 
 
+def _published(wanted: params.Params) -> None:
+    """DVC would tell of a cycle."""
+    path = params.given(wanted.published)
+    outputs = {out for stage in pipeline.declared().values() for out in stage.outs}
+    if path is not None and {str(path), *map(str, path.parents)} & outputs:
+        raise InputError(
+            f"params.yaml: published is {str(path)!r}, which the pipeline writes: must be a copy of it, or a release "
+            "that python -m stages.publish makes"
+        )
+
+
 def _embeddings(wanted: params.Params) -> None:
     source = wanted.prepare
     opened = open_embeddings(
         source.embeddings, source.item_id_column, source.embedding_column, params.given(source.ids)
     )
-    release = check_release(wanted, opened.dim)
+    check_release(wanted, opened.dim)
     if opened.rows is not None:
-        if release is None:  # else nothing is trained
+        if taken_over(wanted) is None:  # else nothing is trained
             check_sizes(opened.rows, wanted.quant)
         dropping = "drop" in (source.invalid_rows, source.missing_vectors, source.outliers)
         if not dropping and source.missing_metadata != "skip":
@@ -81,12 +94,24 @@ def warm_start_note(wanted: params.Params) -> str | None:
     return f"note: {file} is not what it was when train started from it; dvc repro --force train trains again"
 
 
+def sharing_note(wanted: params.Params) -> str | None:
+    """A line where items of a table alone share Semantic IDs, as some do in MiniOneRec's indexes."""
+    path = params.given(wanted.published)
+    release = published(wanted) if path is not None and path.is_file() and wanted.release.mode == "append" else None
+    if release is None or not (count := sharing(release)):
+        return None
+    return (
+        f"note: {path}: {count} items share their Semantic IDs with others; published items keep "
+        "what they have, shared or not"
+    )
+
+
 def main() -> int:
     """0 if params.yaml is right and its inputs are there; else 1, with one line per problem on stderr."""
     try:
         wanted = load()
         check(wanted)
-        note = warm_start_note(wanted)
+        notes = [note for note in (warm_start_note(wanted), sharing_note(wanted)) if note is not None]
     except InputError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
@@ -94,7 +119,7 @@ def main() -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror or error}", file=sys.stderr)
         return 1
-    if note is not None:
+    for note in notes:
         print(note, file=sys.stderr)
     return 0
 

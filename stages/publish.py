@@ -22,6 +22,7 @@ from sid.ids import SemanticIds
 from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.publish import Index, publish, refuse_existing
+from sid.releases.published import published
 from stages import pipeline
 from stages.run import LOCK, alone
 
@@ -60,8 +61,7 @@ def _publish(name: str) -> str:
         load_vectors(stages["train"].option("vectors")).shape[1],
         wanted.dedupe.strategy,
     )
-    given = params.given(wanted.published)
-    earlier = None if given is None else folder.open_release(given)
+    earlier = published(wanted)
     reserve = wanted.release.mode == "append" and wanted.release.retired == "keep"
     facts = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "git_commit": commit}
     manifest = publish(index, target, earlier, reserve=reserve, facts=facts)

@@ -15,6 +15,7 @@ from sid.errors import InputError
 from sid.files import read_yaml
 from sid.ids import SemanticIds
 from sid.releases.folder import SIDS
+from sid.releases.tables import read_table
 from sid.report.comparison import Index
 from stages import pipeline
 
@@ -41,10 +42,16 @@ def index(name: str) -> Index:
     if path.is_dir():
         params = path / "params.yaml"
         known = _flat(read_yaml(params)) if params.exists() else {}
-        return Index(path.name, SemanticIds.read(path / SIDS), {}, known)
+        return Index(path.name, read_sids(path / SIDS), {}, known)
     if path.exists() or path.suffix in (".parquet", ".json"):
-        return Index(path.name, SemanticIds.read(path), {}, {})
+        return Index(path.name, read_sids(path), {}, {})
     return _of_revision(name)
+
+
+def read_sids(path: Path) -> SemanticIds:
+    """An index of any kind that `sid.releases.tables` reads."""
+    found = read_table(path)
+    return SemanticIds(found.item_ids, found.codes, found.code_sizes)
 
 
 def _metrics(stages: Mapping[str, pipeline.Declared]) -> list[Path]:

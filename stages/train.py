@@ -10,14 +10,15 @@ from sid.catalogue.item_ids import load_ids
 from sid.files import digest, read_json, write_csv, write_json
 from sid.quantizers import methods
 from sid.releases import folder
-from sid.releases.use import load_quantizer, published
+from sid.releases.published import published
+from sid.releases.use import load_quantizer, taken
 from stages.run import Stage, run
 
 
 def main(stage: Stage) -> str:
     """Vectors, ids, and the release that params.yaml names -> quantizer, report, curve."""
     vectors = load_vectors(stage.input("vectors"), "align")
-    release = published(stage.params, "append")
+    release = taken(stage.params)
     if release is None:
         return fit(stage, vectors)
     quantizer = load_quantizer(release, vectors.shape[1], stage.params.quant.device)
@@ -29,23 +30,22 @@ def main(stage: Stage) -> str:
 
 def fit(stage: Stage, vectors: Vectors) -> str:
     """A new quantizer; a training that was cut off goes on from the states in checkpoints."""
-    from sid.releases.renaming import rename
+    from sid.releases.renaming import rename, to_start_from
 
     # dedupe would refuse these, after all the work
     params.refuse_too_many(len(vectors), stage.params)
     params.refuse_few_suffixes(partial(largest_group, vectors), stage.params)
+    earlier, ids = published(stage.params), load_ids(stage.input("ids"))
+    start = None if earlier is None else to_start_from(earlier, ids, vectors.shape[1], stage.params)
     checkpoints = stage.checkpoints()
     figures: dict[str, object] = {}
     if (file := params.warm_start_file(stage.params)) is not None:
         stage.also_reads(file)
         figures["warm_start_sha256"] = digest(file)
-    earlier, start = published(stage.params, "refresh"), None
-    if earlier is not None and stage.params.release.warm_start:
-        start = load_quantizer(earlier, vectors.shape[1], stage.params.quant.device)
     fitted = methods.fit(vectors, stage.params, checkpoints, start, stage.engine)
     quantizer, method, sizes = fitted.quantizer, fitted.quantizer.method, fitted.quantizer.code_sizes
     if earlier is not None:
-        quantizer, figures["renaming"] = rename(quantizer, vectors, load_ids(stage.input("ids")), earlier)
+        quantizer, figures["renaming"] = rename(quantizer, vectors, ids, earlier)
     quantizer.save(stage.output("quantizer"))
     facts = {"method": method, "items": len(vectors), "dim": quantizer.dim, "num_emb_list": list(sizes)}
     write_json(stage.output("report"), {**facts, **figures, **fitted.figures})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sid.ids import SemanticIds
 from sid.quantizers.methods import CONFIGS
 from sid.releases import folder
 from sid.releases.publish import Index, publish
+from sid.releases.published import published
 from tests.conftest import Project
 
 INDEX = ("prepare", "interactions", "align", "train", "index", "dedupe")
@@ -32,8 +34,8 @@ def catalogue_of(project: Project, ids: list[str], vectors: np.ndarray) -> None:
 def publish_from(project: Project, name: str, **facts: Any) -> Path:
     """The index of a project as a release of its own; the path to name in `published`."""
     wanted = params.load(project.path("params.yaml"), CONFIGS)
-    given = params.given(wanted.published)
-    earlier = None if given is None else folder.open_release(project.path(str(given)))
+    with chdir(project.folder):
+        earlier = published(wanted)
     files = {
         folder.QUANTIZER: project.path("data/quantizer.pth"),
         folder.TRAINING: project.path("reports/train.json"),

@@ -203,7 +203,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ),
     ("negative shape", "prepare", header("(-20, 8)"), "embeddings.npy: broken, or not a .npy file"),
     ("garbage header", "prepare", header("{{{{"), "embeddings.npy: broken, or not a .npy file"),
-    ("empty id", "prepare", parquet(["x", ""], [[1.0], [2.0]]), "row 1 has an empty id"),
+    ("empty id", "prepare", parquet(["x", ""], [[1.0], [2.0]]), "row 1 has no item_id"),
     (
         "no embeddings given",
         "prepare",

@@ -66,6 +66,12 @@ def _npy(path: Path) -> NDArray[Any]:
         raise InputError(f"{path}: broken, or not a .npy file ({reason})") from None
     if not isinstance(matrix, np.ndarray):
         raise InputError(f"{path}: holds an archive, must be one float array (rows, dim); call it .npz")
+    beyond = path.stat().st_size - matrix.offset - matrix.nbytes if isinstance(matrix, np.memmap) else 0
+    if beyond:  # several calls of numpy.save with one open file
+        raise InputError(
+            f"{path}: has {beyond} bytes behind its {matrix.shape[0] if matrix.ndim else 1} rows, which may be more "
+            "arrays: must hold one; write each to a file of its own in a folder"
+        )
     return matrix
 
 

@@ -108,8 +108,9 @@ def prepare(
         _write_header(file, (len(ids), source.dim))
     all_ids = pl.concat(scan.ids) if scan.ids else ids
     refuse_duplicates(all_ids, str(source.path))
-    if (all_ids == "").any():
-        raise InputError(f"{source.path}: row {(all_ids == '').arg_max()} has an empty id, every row must have one")
+    blank = all_ids.str.strip_chars() == ""
+    if blank.any():
+        raise InputError(f"{source.path}: row {blank.arg_max()} has an empty id, every row must have one")
     _refuse(scan, cleaning, source.path)
     _refuse_few(len(ids), source.path, f"prepare.invalid_rows: {cleaning.invalid_rows}")
     norms, hashes = np.concatenate(scan.norms), np.concatenate(scan.hashes)

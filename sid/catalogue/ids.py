@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from sid.errors import InputError
-from sid.files import NPY_ERRORS
+from sid.files import NPY_ERRORS, elsewhere
 from sid.tables import Batch, as_text, open_table
 from sid.tables.files import kind_of
 from sid.tables.json_text import whole
@@ -34,7 +34,9 @@ def read_ids(path: Path, item_id_column: str) -> pl.Series:
         InputError: no such file, broken, an id missing.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file (prepare.ids must name a file of ids, or be data/none)")
+        raise InputError(
+            f"{path}: no such file{elsewhere(path)} (prepare.ids must name a file of ids, or be data/none)"
+        )
     kind = kind_of(path)
     if kind == "npy":
         return _of_array(path)
@@ -80,7 +82,7 @@ def _of_array(path: Path) -> pl.Series:
 def _of_json(path: Path) -> pl.Series:
     value = whole(path, lambda _: None)
     if isinstance(value, dict):
-        value = _by_row(path, [(str(name), row) for name, row in value.items()])
+        value = _by_row(path, [(str(name), row) for name, row in value.items()], either=True)
     if not isinstance(value, list):
         raise InputError(f"{path}: holds a {type(value).__name__}, must be a list of ids or an object of id -> row")
     batch = Batch(path, len(value), {"id": value}, lambda row: f"entry {row}")
@@ -95,19 +97,29 @@ def _of_pairs(path: Path, pairs: list[list[str]]) -> pl.Series:
     return pl.Series("item_id", names, pl.String)
 
 
-def _by_row(path: Path, pairs: list[tuple[str, Any]]) -> list[str]:
-    """The ids of (id, row) or (row, id), in the order of rows."""
-    wanted = list(range(len(pairs)))
+def _by_row(path: Path, pairs: list[tuple[str, Any]], either: bool = False) -> list[str]:
+    """The ids of (id, row) or (row, id) by row. Where both make sense: the former, or none if `either`."""
     firsts, seconds = [first for first, _ in pairs], [second for _, second in pairs]
-    for rows, names in ((seconds, firsts), (firsts, seconds)):
-        try:
-            order = [int(row) for row in rows]
-        except (TypeError, ValueError):
-            continue
-        if sorted(order) == wanted:
-            by_row = dict(zip(order, names, strict=True))
-            return [str(by_row[row]) for row in wanted]
+    found = [_ordered(rows, names) for rows, names in ((seconds, firsts), (firsts, seconds))]
+    if either and None not in found and found[0] != found[1]:
+        raise InputError(
+            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}: which are the rows can't be told, "
+            "must be a list of ids in the order of the rows"
+        )
+    for names in found:
+        if names is not None:
+            return names
     raise InputError(f"{path}: must have each id beside its row, 0 to {len(pairs) - 1}, each row once")
+
+
+def _ordered(rows: list[Any], names: list[Any]) -> list[str] | None:
+    """Names in the order of their rows; None where these aren't the rows 0, 1, 2 ..., each once."""
+    try:
+        by_row = dict(zip(map(int, rows), names, strict=True))
+    except (TypeError, ValueError):
+        return None
+    wanted = range(len(names))
+    return [str(by_row[row]) for row in wanted] if by_row.keys() == set(wanted) else None
 
 
 def _column(batch: Batch, name: str) -> pl.Series:

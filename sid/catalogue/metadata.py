@@ -27,6 +27,7 @@ _NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 _KINDS = [kind for kind in TABLES if kind != "inter"]
 _RECORDS = ("json", "jsonl")
+_BYTES = "bytes"
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ def read_metadata(
     else:
         _require(table, item_id_column, fields)
         _refuse_twice(table, fields)
-        frame = _of_columns(table, item_id_column, skip, left_out, between)
+        named = [fields.get(name, name) for name in FIELDS]
+        frame = _of_columns(table, item_id_column, skip, left_out, between, named)
     refuse_duplicates(frame["item_id"], str(path))
-    frame = _renamed(path, frame, fields, left_out)
+    frame = _renamed(path, frame, fields, left_out, item_id_column)
     frame, warnings = _clean(frame, html, path)
     notes = list(table.notes)
     if not frame["title"].drop_nulls().len():
@@ -129,9 +131,10 @@ def _of_records(table: Table, item_id_column: str, between: Mapping[str, str]) -
         for place, record in table.records(file):
             identity = record.pop(item_id_column, None)
             one = Batch(file, 1, {item_id_column: [identity]}, lambda _, place=place: place)  # type: ignore[misc]
-            if identity in (None, ""):
+            found = as_text(one, item_id_column, table.say)[0]
+            if found is None:
                 raise InputError(f"{one.at(0)} has {item_id_column} {identity!r}, must be a string or an integer")
-            columns["item_id"].append(as_text(one, item_id_column, table.say)[0])
+            columns["item_id"].append(found)
             record.pop("item_id", None)
             for name, value in record.items():
                 columns.setdefault(name, [None] * count).append(text_of(value, between.get(name, ", ")))
@@ -143,19 +146,27 @@ def _of_records(table: Table, item_id_column: str, between: Mapping[str, str]) -
 
 
 def _of_columns(
-    table: Table, item_id_column: str, skip: Collection[str], left_out: dict[str, str], between: Mapping[str, str]
+    table: Table,
+    item_id_column: str,
+    skip: Collection[str],
+    left_out: dict[str, str],
+    between: Mapping[str, str],
+    named: Collection[str],
 ) -> pl.DataFrame:
     names = [name for name in dict.fromkeys(table.names) if name and name not in skip]
     left_out |= {name: "it holds the vectors" for name in table.names if name in skip}
     left_out |= {name: "its name is there more than once" for name in names if table.names.count(name) > 1}
     left_out |= {name: f"it holds {kind}" for name, kind in table.types.items() if name in names and _no_text(kind)}
+    # text that old writers of Parquet don't mark as such
+    for name in {item_id_column, *named} & left_out.keys() & table.types.keys():
+        if _no_text(table.types[name]) == _BYTES and not pa.types.is_nested(table.types[name]):
+            del left_out[name]
     wanted = [name for name in names if name not in left_out or name == item_id_column]
     parts = []
     for batch in table.batches(wanted, [item_id_column]):
         ids = as_text(batch, item_id_column, table.say).rename("item_id")
-        absent = ids.is_null() | (ids == "")
-        if absent.any():
-            row = int(absent.arg_max() or 0)
+        if ids.null_count():
+            row = int(ids.is_null().arg_max() or 0)
             raise InputError(f"{batch.at(row)} has no {item_id_column}, every item must have an id")
         others = [name for name in wanted if name not in (item_id_column, "item_id")]
         parts.append(pl.DataFrame([ids, *(_texts(batch, name, between.get(name, ", ")) for name in others)]))
@@ -172,7 +183,7 @@ def _no_text(kind: pa.DataType) -> str:
     if types.is_dictionary(kind):
         kind = kind.value_type
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
-        return "bytes"
+        return _BYTES
     if types.is_duration(kind) or types.is_interval(kind) or types.is_union(kind):
         return str(kind)
     if types.is_struct(kind):
@@ -192,28 +203,33 @@ def _texts(batch: Batch, name: str, between: str) -> pl.Series:
             return pl.Series(name, [None if raw is None else raw.hex() for raw in values.to_pylist()], pl.String)
         if pa.types.is_string_view(values.type):
             values = values.cast(pa.large_string())
+        elif _no_text(values.type) == _BYTES:
+            try:
+                values = values.cast(pa.large_binary()).cast(pa.large_string())
+            except pa.ArrowInvalid:
+                raise InputError(f"{batch.path}: column {name!r} is {values.type} and no UTF-8 text") from None
         return pl.Series(name, values).cast(pl.String)
     found = values.to_pylist() if isinstance(values, pa.Array) else values
     return pl.Series(name, [text_of(value, between) for value in found], pl.String)
 
 
-def _renamed(path: Path, frame: pl.DataFrame, fields: Mapping[str, str], left_out: dict[str, str]) -> pl.DataFrame:
-    """The file's own names of FIELDS become ours; what is missing is there and null."""
-    for name, own in fields.items():
-        if own == name:
-            continue
-        if own not in frame.columns:
+def _renamed(
+    path: Path, frame: pl.DataFrame, fields: Mapping[str, str], left_out: dict[str, str], item_id_column: str
+) -> pl.DataFrame:
+    """The file's own names of FIELDS become ours, which may be swapped, or one for two; what is missing is null."""
+    owns = {name: "item_id" if fields.get(name) == item_id_column else fields.get(name, name) for name in FIELDS}
+    columns = [frame["item_id"]]
+    for name, own in owns.items():
+        if own not in frame.columns and own != name:
             raise InputError(
                 f"{path}: no column {own!r} (prepare.{name}_column); its columns are {', '.join(frame.columns[:12])}"
             )
-        if name in frame.columns:
-            left_out[name] = f"prepare.{name}_column is {own}"
-            frame = frame.drop(name)
-        frame = frame.rename({own: name})
-    missing = [pl.lit(None, pl.String).alias(name) for name in FIELDS if name not in frame.columns]
-    frame = frame.with_columns(missing)
-    others = sorted(set(frame.columns) - {"item_id", *FIELDS})
-    return frame.select("item_id", *FIELDS, *others)
+        if name in frame.columns and name not in owns.values():
+            left_out[name] = f"prepare.{name}_column is {fields[name]}"
+        nothing = pl.Series(name, [None] * len(frame), pl.String)
+        columns.append(frame[own].alias(name) if own in frame.columns else nothing)
+    others = sorted(set(frame.columns) - {"item_id", *FIELDS, *owns.values()})
+    return pl.DataFrame([*columns, *(frame[name] for name in others)])
 
 
 def _clean(frame: pl.DataFrame, html: bool, path: Path) -> tuple[pl.DataFrame, list[str]]:

@@ -19,7 +19,6 @@ from sid.tables import Batch, Table
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 _FEWEST = 2
 _SPARK = {"type", "size", "indices", "values"}
-_SEPARATORS = re.compile(r"[\s,;]+")
 
 Missing = NDArray[np.bool_]
 
@@ -135,13 +134,22 @@ def parse(value: Any) -> list[float] | None:
             raise ValueError("it was shortened with ... when it was printed")
         if value.strip() in ("nan", "null", "None"):
             return None
-        return _numbers(_SEPARATORS.split(text)) if text else None
+        return _numbers(_split(text)) if text else None
     if isinstance(value, list | tuple):
         return _numbers(value) or None
     raise ValueError(f"{value!r:.40} is no list")
 
 
+def _split(text: str) -> list[str]:
+    """The parts of a vector as text, by one kind of separator: in `0,5; 1,5` none is a number."""
+    separator = next((one for one in ";," if one in text), None)
+    parts = [part.strip() for part in text.split(separator)]
+    return parts[:-1] if not parts[-1] else parts
+
+
 def _numbers(values: Sequence[Any]) -> list[float]:
+    if bool in set(map(type, values)):
+        raise ValueError("it holds true or false")
     try:
         return [float(value) for value in values]
     except (ValueError, TypeError):  # fast where none is missing
@@ -196,7 +204,7 @@ def _dim(table: Table, name: str) -> int | None:
         values: list[Any] = column if isinstance(column, list) else column.to_pylist()
         for row, value in enumerate(values):
             if value is not None and value != "":
-                if isinstance(value, dict):
+                if isinstance(value, dict) and set(value) == _SPARK:
                     value = value["values"]
                 try:
                     found = parse(value)

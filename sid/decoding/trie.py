@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sid.arrays import NO_TOKEN, Codes
-from sid.ids import SIZES_KEY, SemanticIds, read_codes, sid_texts
+from sid.arrays import NO_TOKEN, SIZES_KEY, Codes
+from sid.ids import SemanticIds, read_codes, sid_texts
 
 _EMPTY = np.empty(0, np.int32)
 

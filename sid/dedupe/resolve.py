@@ -63,14 +63,15 @@ def resolve(
     else:
         taken = codes[:0]
     rows, found = published.order, codes[:0]
-    sizes = published.code_sizes if len(taken) else quantizer.code_sizes
+    sizes = larger(published.code_sizes, quantizer.code_sizes) if len(taken) else quantizer.code_sizes
     if len(rows):
         costs = QuantizerCosts(quantizer, rows_of(vectors), rows)
         counts = None if popularity is None else popularity[rows]
         found, own = strategy(Work(codes[rows], costs, taken, counts, engine), wanted)
         sizes = larger(sizes, own)
     after = np.full((len(codes), len(sizes)), NO_TOKEN, np.int32)
-    after[published.rows, : published.codes.shape[1]] = published.codes
+    if len(published.rows):  # none where a refresh has fewer levels
+        after[published.rows, : published.codes.shape[1]] = published.codes
     after[rows, : found.shape[1]] = found
     return after, sizes
 

@@ -286,9 +286,8 @@ class _Gathered:
 
 def _ids(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
     ids = as_text(batch, column, say)
-    absent = ids.is_null() | (ids == "")
-    if absent.any():
-        raise InputError(f"{batch.at(int(absent.arg_max() or 0))} has no {column}")
+    if ids.null_count():
+        raise InputError(f"{batch.at(int(ids.is_null().arg_max() or 0))} has no {column}")
     return ids
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from sid.errors import InputError
+from sid.files import elsewhere
 from sid.interactions import inter_files, splits
 from sid.interactions.log import check_table, open_source
 from sid.interactions.reading import Reading
@@ -70,6 +71,7 @@ def _is_folder(path: Path) -> bool:
     """Whether these are .inter files for each split."""
     if not path.exists():
         raise InputError(
-            f"{path}: no such folder or file (interactions.source must name a folder with .inter files, or a table)"
+            f"{path}: no such folder or file{elsewhere(path)} (interactions.source must name a folder with .inter "
+            "files, or a table)"
         )
     return path.is_dir() and inter_files.holds_splits(path)

@@ -14,9 +14,11 @@ from sid.arrays import Codes
 from sid.dedupe.resolve import can_go_on, check_levels
 from sid.dedupe.work import Published
 from sid.measure.churn import padded
+from sid.measure.metrics import prefix_ids
 from sid.params import Params
-from sid.releases.folder import Release
-from sid.releases.use import check_dim, published
+from sid.releases.folder import Release, taken_over
+from sid.releases.published import published
+from sid.releases.use import check_dim
 
 
 def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, Published] | None:
@@ -32,11 +34,11 @@ def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, 
     Raises:
         InputError: a release that is damaged, or that params.yaml contradicts.
     """
-    if (release := published(wanted, "append")) is not None:
+    if (release := published(wanted)) is None:
+        return None
+    if wanted.release.mode == "append":
         return release, appended(release, item_ids, wanted.release.retired)
-    if (release := published(wanted, "refresh")) is not None:
-        return release, refreshed(release, item_ids, codes, wanted.quant.num_emb_list, wanted.dedupe.strategy)
-    return None
+    return release, refreshed(release, item_ids, codes, wanted.quant.num_emb_list, wanted.dedupe.strategy)
 
 
 def appended(release: Release, item_ids: pl.Series, retired: Literal["keep", "free"]) -> Published:
@@ -97,20 +99,26 @@ def origins(release: Release, item_ids: pl.Series, codes: Codes) -> pl.Series:
     return release.origins.gather(rows).alias("release")
 
 
+def sharing(release: Release) -> int:
+    """How many published items have a Semantic ID that is another's too."""
+    groups = prefix_ids(release.codes)[-1]
+    return int((np.bincount(groups)[groups] > 1).sum())
+
+
 def check_release(wanted: Params, dim: int) -> Release | None:
-    """The release that new items are appended to, if any; refused by its manifest where stages would refuse it later.
+    """What an index goes on from, if anything; refused where stages would refuse it later.
 
     Args:
         dim: of the embeddings.
 
     Raises:
-        InputError: as `published`, of any mode; or a release of another dimension, or of levels that dedupe can't add.
+        InputError: as `published`; or a release of another dimension, or of levels that dedupe can't add.
     """
-    refreshed = published(wanted, "refresh")
-    if refreshed is not None and wanted.release.warm_start:
-        check_dim(refreshed.dim, refreshed.folder, dim)
-    release = published(wanted, "append")
-    if release is not None:
+    release = published(wanted)
+    if release is None:
+        return None
+    if not release.bare and (taken_over(wanted) is not None or wanted.release.warm_start):
         check_dim(release.dim, release.folder, dim)
+    if wanted.release.mode == "append":
         check_levels(wanted.dedupe.strategy, release.levels, release.codes.shape[1])
     return release

@@ -1,4 +1,4 @@
-"""A release: an index that was published, in a folder of its own, and who has which Semantic ID by it.
+"""A release: an index that was published, as a folder or as a table alone, and who has which Semantic ID by it.
 
 Nothing here knows tokens, so that an edit to them retrains nothing.
 """
@@ -21,6 +21,7 @@ from sid.arrays import NO_TOKEN, Codes, check_codes
 from sid.catalogue.item_ids import refuse_duplicates
 from sid.errors import InputError
 from sid.files import digest
+from sid.params import Params, given
 
 FORMAT = 1
 MANIFEST, SIDS, RETIRED, QUANTIZER = "manifest.json", "sids.parquet", "retired.parquet", "quantizer.pth"
@@ -37,13 +38,13 @@ class Release:
     """A published index.
 
     Attributes:
-        folder: where its files are.
+        folder: where its files are; the file of a table alone.
         name: what `origins` of later indexes call it.
-        manifest: facts about it, as plain values.
+        manifest: facts about it, as plain values; none of a table alone.
         item_ids: (M,) the ids of its catalogue's items, and then of those that had left it and whose Semantic IDs are
             reserved.
         codes: (M, L or L + 1) int32, their Semantic IDs; -1 in the last column alone stands for 'no token'.
-        raw_codes: (M, L) int32, what the quantizer gave them.
+        raw_codes: (M, L) int32, what the quantizer gave them; of a table alone, which doesn't say, what they have.
         origins: (M,) the name of the release since which they have these Semantic IDs.
         code_sizes: of each level of `codes`.
     """
@@ -56,6 +57,11 @@ class Release:
     raw_codes: Codes
     origins: pl.Series
     code_sizes: tuple[int, ...]
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is a table alone, without the quantizer that made it."""
+        return not self.manifest
 
     @property
     def levels(self) -> int:
@@ -95,8 +101,17 @@ class Release:
         return np.flatnonzero(~here)
 
 
+def taken_over(wanted: Params) -> Path | None:
+    """The release whose quantizer and aligner an index takes: with `release.mode: append` the folder of `published`.
+
+    None where the index makes its own: it begins anew, it is a refresh, or a table alone is published.
+    """
+    path = given(wanted.published)
+    return None if path is None or wanted.release.mode != "append" or path.is_file() else path
+
+
 def open_release(folder: str | Path) -> Release:
-    """Read a release and check all of it.
+    """Read the folder of a release and check all of it.
 
     Raises:
         InputError: no such folder or no manifest (it isn't complete), a file that is missing or isn't as it was
@@ -166,7 +181,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no such folder (published in params.yaml must name a release, as python -m stages.publish "
-            "makes it, or data/none)"
+            "makes it, a table of Semantic IDs, or data/none)"
         )
     if not path.is_file():
         raise InputError(f"{folder}: holds no {MANIFEST}, so it is no complete release")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sid.arrays import Codes, code_lists
+from sid.arrays import SIZES_KEY, Codes, code_lists
 from sid.errors import InputError
 from sid.export.jsonfiles import write_list
 from sid.files import Outputs, digest, read_json, write_json
-from sid.ids import SIZES_KEY, SemanticIds, sid_text, vocabulary
+from sid.ids import SemanticIds, sid_text, vocabulary
 from sid.measure.churn import padded
 from sid.releases import folder as names
 from sid.releases.folder import Release, save_table

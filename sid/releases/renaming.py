@@ -8,11 +8,34 @@ import numpy as np
 import polars as pl
 
 from sid.arrays import Vectors
+from sid.errors import InputError, listed
 from sid.measure.churn import kept_levels, shares
+from sid.params import Params
 from sid.quantizers.assignment import nearest_codes
 from sid.quantizers.base import Quantizer
 from sid.quantizers.renaming import agreeing_names, renamed
 from sid.releases.folder import Release
+from sid.releases.use import load_quantizer
+
+
+def to_start_from(release: Release, item_ids: pl.Series, dim: int, wanted: Params) -> Quantizer | None:
+    """The published quantizer, where there is one and `release.warm_start` wants it.
+
+    Args:
+        item_ids: (N,) the catalogue's.
+        dim: of its vectors.
+
+    Raises:
+        InputError: as `load_quantizer`; or a table alone that has none of these items, so that its ids must be others.
+    """
+    if not release.bare:
+        return load_quantizer(release, dim, wanted.quant.device) if wanted.release.warm_start else None
+    if not (release.find(item_ids) >= 0).any():
+        raise InputError(
+            f"{release.folder}: has none of the catalogue's items: must name them by the same ids (its ids: "
+            f"{listed(release.item_ids)}; the catalogue's: {listed(item_ids)})"
+        )
+    return None
 
 
 def rename(

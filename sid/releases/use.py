@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from sid.errors import InputError
-from sid.params import Params, given
+from sid.params import Params
 from sid.quantizers import loading
 from sid.quantizers.base import Quantizer
-from sid.releases.folder import QUANTIZER, Release, open_release
+from sid.releases.folder import QUANTIZER, Release, open_release, taken_over
 
 
-def published(wanted: Params, mode: Literal["append", "refresh"]) -> Release | None:
-    """The release that the index goes on from in this mode; None where params.yaml says otherwise.
+def taken(wanted: Params) -> Release | None:
+    """The release whose quantizer the index takes (see `taken_over`), if any.
 
     Raises:
         InputError: a release that is damaged, or that params.yaml contradicts.
     """
-    folder = given(wanted.published)
-    if folder is None or wanted.release.mode != mode:
+    if (folder := taken_over(wanted)) is None:
         return None
     release = open_release(folder)
-    if mode == "refresh":
-        return release
     problems = []
     if wanted.quant.num_emb_list != release.raw_sizes:
         problems.append(

@@ -104,8 +104,11 @@ def _source(path: Path) -> pa.NativeFile:
 
 def _broken(path: Path, kind: str, error: Exception) -> InputError:
     reason = next(iter(str(error).splitlines()), "")
-    name = {"parquet": "Parquet", "arrow": "Arrow"}[kind]
-    return InputError(f"{path}: broken, or not a {name} file ({reason})")
+    with path.open("rb") as file:
+        if file.read(4) == b"FEA1":
+            return InputError(f"{path}: is Feather of version 1: write it as version 2, or as Parquet")
+    name = {"parquet": "a Parquet", "arrow": "an Arrow"}[kind]
+    return InputError(f"{path}: broken, or not {name} file ({reason})")
 
 
 def _plain(column: pa.Array, uuid: bool) -> pa.Array:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
@@ -110,7 +111,8 @@ def _delimiter(line: str, known: Sequence[str], form: Form) -> str:
     """What separates the fields, by a file's first line: what is there most often, or makes as many as are named."""
     candidates = [*known, *([_DOUBLE] if len(known) > 1 else [])]
     if form.header and len(known) > 1:
-        fitting = [one for one in (_DOUBLE, *known, " ") if line.strip().count(one) == len(form.header) - 1]
+        blank = [] if _DOUBLE in line else [" "]
+        fitting = [one for one in (_DOUBLE, *known, *blank) if line.strip().count(one) == len(form.header) - 1]
         if fitting:
             return fitting[0]
     return max(candidates, key=lambda one: (line.count(one), -candidates.index(one)))
@@ -126,7 +128,8 @@ def _kept(first: str, rest: Iterator[tuple[int, str]], read: list[str]) -> Itera
 def read_batches(path: Path, header: Header, columns: Sequence[str], keys: Sequence[str], say: Say) -> Iterator[Batch]:
     """The rows below a header: each column's values as text, '' and `\\N` as null.
 
-    Lines that are blank or hold nothing but delimiters are left out.
+    Lines that are blank or hold nothing but delimiters are left out; so are those that repeat the header, as in files
+    that were joined, which is said.
 
     Args:
         columns: those wanted, each once in the header.
@@ -137,6 +140,30 @@ def read_batches(path: Path, header: Header, columns: Sequence[str], keys: Seque
         InputError: a line with more or fewer fields than the header, text beside a quote, a quote that isn't closed, a
             line that is not UTF-8.
     """
+    for batch in _batches(path, header, columns, keys, say):
+        yield _without_headers(batch, header, say)
+
+
+def _without_headers(batch: Batch, header: Header, say: Say) -> Batch:
+    repeats: NDArray[np.bool_] | None = None
+    for name, values in batch.columns.items():
+        same = pc.equal(values, name)
+        if name in header.types:
+            same = pc.or_(same, pc.equal(values, f"{name}:{header.types[name]}"))
+        if not pc.any(same).as_py():  # the rule, told fast by the first column
+            return batch
+        here = same.fill_null(False).to_numpy(zero_copy_only=False)
+        repeats = here if repeats is None else repeats & here
+    if repeats is None or not repeats.any():
+        return batch
+    for row in np.flatnonzero(repeats).tolist():
+        say(f"{batch.at(row)} repeats the header and is left out")
+    kept = np.flatnonzero(~repeats)
+    columns = {name: values.take(pa.array(kept)) for name, values in batch.columns.items()}
+    return Batch(batch.path, len(kept), columns, lambda row: batch.place(int(kept[row])))
+
+
+def _batches(path: Path, header: Header, columns: Sequence[str], keys: Sequence[str], say: Say) -> Iterator[Batch]:
     places = [header.names.index(name) for name in columns]
     number, offset = header.below, header.offset
     with _opened(path, header) as file:

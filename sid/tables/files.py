@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sid.errors import InputError, listed
+from sid.files import elsewhere
 
 KINDS = {
     ".csv": "csv",
@@ -49,6 +50,7 @@ COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 
 _POINTER, _LARGEST_POINTER = b"version https://git-lfs", 1024
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+_PICKLES = (".pkl", ".pickle", ".p", ".joblib")
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _LOGS = {"_delta_log": "a Delta Lake table", ".hoodie": "a Hudi table"}
 # what writers leave beside their data
@@ -97,7 +99,9 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
     """
     suffixes = ", ".join(suffix for suffix, kind in KINDS.items() if kind in kinds)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder ({key} must name one; kinds of files: {suffixes})")
+        raise InputError(
+            f"{path}: no such file or folder{elsewhere(path)} ({key} must name one; kinds of files: {suffixes})"
+        )
     if not path.is_dir():
         kind = kind_of(path)
         if kind is not None and kind in kinds and kind not in TABLES and path.suffix.lower() in COMPRESSED:
@@ -167,6 +171,8 @@ def _advice(path: Path, suffixes: str) -> str:
         return f"unpack it and name what is in it: {suffixes}"
     if suffix in _SPREADSHEETS:
         return "save the sheet as CSV UTF-8"
+    if suffix in _PICKLES:
+        return "pickles can run code, so none is opened: save the array with numpy.save, a table as Parquet"
     return f"must be {suffixes}, or one of the text kinds with {' or '.join(COMPRESSED[::2])}; rename it if it is one"
 
 

@@ -29,7 +29,7 @@ _SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 def as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
-    """A column of ids as text: (n,), null where there is none.
+    """A column of ids as text: (n,), null where there is none, or nothing but blanks.
 
     Text stays as it is, integers get their digits. Whole decimals and floats become integers, since 7.0 is what
     pandas makes of 7 beside a missing value; that is said. Binary values are UTF-8, or UUIDs where the file says so.
@@ -37,6 +37,14 @@ def as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
     Raises:
         InputError: a type that ids can't have, a number with a fraction, one that is too large to be exact.
     """
+    found = _as_text(batch, column, say)
+    if not ((found < "!") | (found > "~")).any():  # no first character may be a blank: the rule, told fast
+        return found
+    blank = found.str.strip_chars() == ""
+    return found.set(blank, None) if blank.any() else found
+
+
+def _as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
     values = batch.columns[column]
     if isinstance(values, list):
         return _of_python(batch, column, values, say)

@@ -302,6 +302,11 @@ def open_table(
     return table
 
 
+def _plain(name: str) -> str:
+    """A column's name however it is spelled: sessionId, SessionID and session_id are one."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
 def _missing(
     path: Path, missing: Mapping[str, tuple[str, str]], there: Sequence[str], wanted: Mapping[str, tuple[str, str]]
 ) -> str:
@@ -310,7 +315,8 @@ def _missing(
     hints = []
     for key, (name, meaning) in missing.items():
         lower = {other.lower().strip(): other for other in there if other not in taken}
-        known = [other for other in WELL_KNOWN.get(meaning, ()) if other in there and other not in taken]
+        spelled = {_plain(other): other for other in reversed(there) if other not in taken}
+        known = [spelled[_plain(other)] for other in WELL_KNOWN.get(meaning, ()) if _plain(other) in spelled]
         close = [lower[near] for near in get_close_matches(name.lower(), lower, 1, 0.85)]
         likely = next(iter(known + close), None)
         hints.append(f"{key}: {likely}" if likely else key)

@@ -28,6 +28,10 @@ _NO_TEXT = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
     b"\x93NUMPY": ".npy",
     b"ARROW1": "Arrow",
+    b"\x89HDF": "HDF5",
+    b"SQLite format 3": "a SQLite database",
+    b"Obj\x01": "Avro",
+    **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
 }
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _UTF32 = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"}
