@@ -203,7 +203,7 @@ def share_out(
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code
-    return settle(problem, labels, prices, COLD * spread / 8)
+    return settle(problem, labels, prices, 2*COOL * spread)
 
 
 def _check_solver(solver: str) -> None:
@@ -240,7 +240,7 @@ def _iterations(
         else:
             for part, code in choices(problem, prices):
                 labels[part] = code
-            labels = settle(problem, labels, prices, COLD * spread / 8)
+            labels = settle(problem, labels, prices, 2*COOL * spread)
             sums = _sums(rows, labels, len(table), problem.engine)
         table, inertia = _means(sums, labels, table, total)
         problem, sample = _with_table(problem, table), _with_table(sample, table)

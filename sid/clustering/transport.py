@@ -16,7 +16,7 @@ from sid.clustering.scores import PART_BYTES, Problem
 from sid.errors import InputError
 
 _LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
-_SLACK = 64  # tolerances that a path may be longer than one by a row that isn't held
+_SLACK = 2  # tolerances that a path may be longer than one by a row that isn't held
 _COST_STEPS = 10**9  # the flow's costs are integers: this many steps to the largest
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
