@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -57,9 +57,17 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    moved: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Keys that the section once had -> where to set it now, as the end of a sentence."""
+
 
 class MethodConfig(Section):
     """The section of one quantization method, `quant.<method>`."""
+
+    @property
+    def starts_from(self) -> str | None:
+        """The method that is fitted first, by its own section, and whose codebooks this one starts from."""
+        return None
 
     def conflicts(self, quant: Quant) -> list[str]:
         """What in this section contradicts the keys that all methods share: one line each, keys named in full."""
@@ -453,8 +461,8 @@ def load(
         parts[name] = _section(name, section, kind, problems, also=method_configs if name == "quant" else ())
     problems += _unusable(raw, {"quant.method": method_configs, **choices})
     quant = parts.get("quant")
-    if isinstance(quant, Quant) and quant.method in configs:
-        problems += configs[quant.method].conflicts(quant)
+    if isinstance(quant, Quant):
+        problems += conflicts(quant, configs)
     dedupe = parts.get("dedupe")
     if isinstance(quant, Quant) and isinstance(dedupe, Dedupe):
         problems += _one_level_too_many(quant, dedupe)
@@ -464,6 +472,16 @@ def load(
     if problems:
         raise InputError(f"{path}: {problem}" for problem in problems)
     return Params(published=published, methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
+
+
+def conflicts(quant: Quant, configs: Mapping[str, MethodConfig]) -> list[str]:
+    """What the sections of the chosen method, and of the one it starts from, contradict in the keys that all share."""
+    config = configs.get(quant.method)
+    if config is None:
+        return []
+    first = config.starts_from
+    before = [] if first is None else conflicts(quant.model_copy(update={"method": first}), configs)
+    return [*config.conflicts(quant), *before]
 
 
 def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
@@ -502,7 +520,7 @@ def _methods(
 def _section(
     prefix: str, section: dict[str, Any], kind: type[Section], problems: list[str], also: Any = ()
 ) -> Section | None:
-    unknown, meant = _unknown(prefix + ".", section, [*kind.model_fields, *also])
+    unknown, meant = _unknown(prefix + ".", section, [*kind.model_fields, *also], kind.moved)
     problems += unknown
     known = {key: value for key, value in section.items() if key in kind.model_fields}
     try:
@@ -547,12 +565,16 @@ def _get(raw: dict[str, Any], section: str, key: str) -> Any:
     return found.get(key) if isinstance(found, dict) else None
 
 
-def _unknown(prefix: str, section: dict[str, Any], known: Any) -> tuple[list[str], set[str]]:
+def _unknown(
+    prefix: str, section: dict[str, Any], known: Any, moved: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[str], set[str]]:
     """A line for each unknown key, and the keys that are missing because they are misspelled: one mistake, one line."""
     problems: list[str] = []
     meant: set[str] = set()
     for key in map(str, section):
-        if key not in known:
+        if key in moved:
+            problems.append(f"{prefix}{key} is no longer a key: {moved[key]}")
+        elif key not in known:
             close = difflib.get_close_matches(key, list(known), n=1)
             meant.update(name for name in close if name not in section)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys here: {', '.join(known)}"

@@ -208,7 +208,6 @@ def test_a_level_more_than_letters_is_refused(tmp_path: Path, strategy: str) -> 
         ("quant.num_emb_list", "num_emb_lst", [4, 4]),
         ("quant.rqkmeans", "rqkmean", {}),
         ("quant.rqvae.epochs", "epoch", 3),
-        ("quant.rqkmeans_plus.rqkmeans.max_iters", "max_iter", 3),
         ("align.smooth.alpha", "alfa", 0.5),
     ],
 )
@@ -218,6 +217,14 @@ def test_a_typo_is_one_mistake(tmp_path: Path, key: str, typo: str, value: objec
     assert line.startswith(f"{dotted} is an unknown key")
     two = problems(tmp_path, {dotted: value, "export.seed": -1}, remove=(key,))
     assert len(two) == 2
+
+
+@pytest.mark.parametrize("name", ["rqkmeans", "rqkmeans_constrained"])
+def test_a_key_that_moved_says_where_to(tmp_path: Path, name: str) -> None:
+    (line,) = problems(tmp_path, {f"quant.rqkmeans_plus.{name}": {"max_iters": 3}})
+    assert line == (
+        f"quant.rqkmeans_plus.{name} is no longer a key: delete it; quant.{name} sets how the warm start is fitted"
+    )
 
 
 def test_files_that_are_missing_are_told_with_all_other_mistakes(

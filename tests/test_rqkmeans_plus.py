@@ -13,7 +13,6 @@ from sid.params import NOT_GIVEN, Quant
 from sid.quantizers import npz, rqkmeans, rqkmeans_constrained, rqkmeans_plus
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
-from sid.quantizers.rqkmeans_constrained import RQKMeansConstrainedConfig
 from sid.quantizers.rqkmeans_plus import RQKMeansPlusConfig
 from tests.conftest import CATALOGUE, needs_catalogue
 from tests.test_training import SMALL, clouds
@@ -31,8 +30,6 @@ def config(**changes: Any) -> RQKMeansPlusConfig:
     own = {
         "warm_start": "rqkmeans",
         "warm_start_file": NOT_GIVEN,
-        "rqkmeans": KMEANS,
-        "rqkmeans_constrained": RQKMeansConstrainedConfig(slack=1, solver="scalable", max_iters=8, n_init=1, n_jobs=1),
         "residual_decoder": True,
     }
     return RQKMeansPlusConfig(**{**shared, **own, **changes})

@@ -1,4 +1,4 @@
-"""Codebooks level by level: what RQ-KMeans, its constrained form and RQ-KMeans+'s warm start share.
+"""Codebooks level by level: what RQ-KMeans and its constrained form share.
 
 A config for each clustering engine, and the one fit over the levels. Importing this loads no torch.
 """
@@ -30,28 +30,16 @@ if TYPE_CHECKING:
 _NEEDS = {"exact": ("ortools", "ortools>=9.10"), "k_means_constrained": ("k_means_constrained", "k-means-constrained")}
 
 
-class LevelsConfig(MethodConfig):
-    """What chooses and sets the engine that clusters the rows of a level."""
-
-    def conflicts(self, quant: Quant) -> list[str]:
-        """As `conflicts_at`, of the section of the chosen method."""
-        return self.conflicts_at(f"quant.{quant.method}", quant)
-
-    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
-        """What contradicts the shared keys or can't be had here, keys named in full from `section` on."""
-        return []
-
-
-class KMeansConfig(LevelsConfig):
-    """`quant.rqkmeans`, and the section of that name in `quant.rqkmeans_plus`."""
+class KMeansConfig(MethodConfig):
+    """`quant.rqkmeans`."""
 
     max_iters: Annotated[int, Field(ge=1, le=10_000)]
     tol: Annotated[float, Field(ge=0, lt=1)]
     restarts: Annotated[int, Field(ge=1, le=100)]
 
 
-class BalancedConfig(LevelsConfig):
-    """`quant.rqkmeans_constrained`, and the section of that name in `quant.rqkmeans_plus`."""
+class BalancedConfig(MethodConfig):
+    """`quant.rqkmeans_constrained`."""
 
     slack: Slack
     solver: Literal["scalable", "exact", "k_means_constrained"]
@@ -59,13 +47,13 @@ class BalancedConfig(LevelsConfig):
     n_init: Annotated[int, Field(ge=1, le=1000)]
     n_jobs: Annotated[int, Field(ge=1, le=1024)]
 
-    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
-        """What the solver needs must be installed; told before any work."""
+    def conflicts(self, quant: Quant) -> list[str]:
+        """A line if the package that the solver needs isn't installed."""
         module, package = _NEEDS.get(self.solver, (None, None))
         if module is None or find_spec(module) is not None:
             return []
         return [
-            f"{section}.solver is {self.solver!r}, which needs a package that isn't installed: pip install "
+            f"quant.{quant.method}.solver is {self.solver!r}, which needs a package that isn't installed: pip install "
             f"'{package}', or write 'scalable'"
         ]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from sid.arrays import Vectors, sampled
 from sid.errors import InputError
-from sid.params import MethodConfig, Params, Quant
+from sid.params import MethodConfig, Params, Quant, conflicts
 from sid.params import load as load_params
 from sid.quantizers import rqkmeans, rqkmeans_constrained, rqkmeans_plus, rqvae
 from sid.quantizers.base import Fit, Quantizer
@@ -37,7 +37,7 @@ class Method(NamedTuple):
         config: its section in params.yaml.
         fit: (vectors (N, D) float32 and finite, an array or `Rows`, the shared keys with `device` 'cpu' or 'cuda', the
             method's section, a folder for the states of unfinished trainings or None; as a keyword `warm_start`, a
-            quantizer of this method and these sizes to start from) -> Fit.
+            quantizer to start from, of this method or the one that `starts_from` names, and of these sizes) -> Fit.
     """
 
     config: type[MethodConfig]
@@ -82,13 +82,14 @@ def fit(
     quant = settings.quant.model_copy(update={"device": resolve_device(settings.quant.device)})
     check_sizes(len(vectors), quant)
     config = settings.methods[quant.method]
-    if problems := config.conflicts(quant):
+    if problems := conflicts(quant, settings.methods):
         raise InputError(problems)
     rows = sampled(vectors, train_rows(len(vectors), quant), quant.seed)
-    start = {}
-    if warm_start is not None:
-        start = {"warm_start": _checked(warm_start, quant)}
-    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, **start)
+    start = None if warm_start is None else _checked(warm_start, quant)
+    if start is None and config.starts_from is not None:
+        first = quant.model_copy(update={"method": config.starts_from})
+        start = METHODS[first.method].fit(rows, first, settings.methods[first.method]).quantizer
+    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, warm_start=start)
     return replace(found, figures={"train_rows": len(rows), **found.figures})
 
 
