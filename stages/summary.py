@@ -128,10 +128,14 @@ def main() -> int:
 
 def next_steps(params: dict[str, Any]) -> list[str]:
     """What to do now, with commands that can be pasted."""
+    done = subprocess.run(["git", "status", "--porcelain", "--", "reports/metrics"], capture_output=True, text=True)
+    baseline = 'git commit --all --message "Baseline"  # or the next command has nothing to compare with'
+    commit_first = [baseline] if done.returncode == 0 and done.stdout.strip() else []
     sample = str(params["prepare"]["embeddings"]).startswith("data/sample/")
     return [
         "open reports/report.html",
         "source .venv/bin/activate  # before the following",
+        *commit_first,
         "dvc exp run -S quant.method=rqkmeans && dvc metrics diff  # compares with your last commit",
         "your own data: prepare.embeddings, prepare.items and interactions.source in params.yaml, then make"
         if sample

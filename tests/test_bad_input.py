@@ -263,7 +263,12 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("ragged CSV", "prepare", csv("item_id,title\n0,x,y,z\n"), "items.csv: line 2 has 4 fields, its header has 2"),
     ("output folder is a file", "prepare", file_in_the_way, "reports/prepare.json: can't be written"),
     ("params missing", "train", lambda p: p.path("params.yaml").unlink(), "params.yaml: no such file"),
-    ("params broken", "train", text("params.yaml", "quant: [1"), "params.yaml: not valid YAML"),
+    (
+        "params broken",
+        "train",
+        text("params.yaml", "quant: [1"),
+        "params.yaml:1:8: not valid YAML: this [ isn't closed",
+    ),
     ("unknown key", "train", key("quant__emb_list", [1]), "params.yaml: quant.emb_list is an unknown key"),
     ("wrong type", "train", key("quant__e_dim", "64"), "params.yaml: quant.e_dim is '64': must be a valid integer"),
     ("a number for an integer", "train", replace("e_dim: 32", "e_dim: 1e-4"), "quant.e_dim is 0.0001: must be a valid"),
@@ -397,6 +402,32 @@ def test_preflight_looks_at_the_header_of_interactions(
         "error: log.csv: no column item_id; its columns are user_id, item, timestamp; "
         "did you mean interactions.item_column: item?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        (
+            "item,who,when",
+            "; did you mean interactions.item_column: item? (interactions.user_column, interactions.time_column name "
+            "the others)",
+        ),
+        (
+            "who,what,when",
+            " (interactions.user_column, interactions.item_column, interactions.time_column name them)",
+        ),
+        ("user_id,what,timestamp", " (interactions.item_column names it)"),
+        (
+            "user_id,item,when",
+            "; did you mean interactions.item_column: item? (interactions.time_column names the other)",
+        ),
+    ],
+)
+def test_each_missing_column_is_told_with_its_key(project: Project, header: str, advice: str) -> None:
+    project.path("log.csv").write_text(f"{header}\n1,2,3\n")
+    project.params(interactions__source="log.csv")
+    project.succeed("prepare")
+    assert advice in project.run("interactions").stderr.splitlines()[0]
 
 
 def test_preflight_reports_the_missing_columns_of_all_files_at_once(

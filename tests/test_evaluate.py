@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -666,3 +667,21 @@ def test_make_says_how_much_of_a_difference_is_noise() -> None:
     (_, single) = summary.recommends(evaluation(0.1, None), {"ndcg_at_10": 0.1041})
     assert "one seed" in single[1]
     assert summary.recommends({"method": "none", "reason": ""}, {}) == []
+
+
+def test_make_says_to_commit_the_baseline_where_its_metrics_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commits() -> int:
+        steps = summary.next_steps({"prepare": {"embeddings": "data/sample/embeddings.npy"}})
+        return sum(step.startswith("git commit --all") for step in steps)
+
+    monkeypatch.chdir(tmp_path)
+    assert commits() == 0
+    (tmp_path / "reports/metrics").mkdir(parents=True)
+    (tmp_path / "reports/metrics/index.json").write_text("{}")
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert commits() == 1
+    subprocess.run(["git", "add", "--all"], check=True)
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=n@n", "commit", "-qm", "all"], check=True)
+    assert commits() == 0

@@ -161,6 +161,20 @@ def test_unknown_items_of_a_table(tmp_path: Path) -> None:
     assert no_train.startswith(f"{path}: there is nothing to train on: no user has 4 known interactions")
 
 
+@pytest.mark.parametrize("policy", ["error", "skip"])
+def test_where_no_item_is_known_the_keys_of_the_ids_are_named(tmp_path: Path, policy: str) -> None:
+    path = table(tmp_path / "log.csv", [("u", "x", 1), ("u", "y", 2), ("u", "z", 3)])
+    said = "none of its 3 items is in the catalogue: it has 'x', 'y', the catalogue 'a', 'b'; is {} right?"
+    with pytest.raises(InputError) as error:
+        read(path, unknown_items=policy)
+    key = "interactions.item_column (item_id) or prepare.item_id_column"
+    assert f"{path}: {said.format(key)}" == error.value.problems[-1]
+    folder = Path(inter(tmp_path / "inter", train="u\tx y\tz\n"))
+    with pytest.raises(InputError) as error:
+        read(folder, unknown_items=policy)
+    assert f"{folder / 'train.inter'}: {said.format('prepare.item_id_column')}" == error.value.problems[-1]
+
+
 def test_nothing_left_is_an_error_with_the_reasons(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", "x", 1), ("v", "a", 2)])
     with pytest.raises(InputError, match=r"no interaction with a history is left \(unknown_item 1, duplicate 0"):

@@ -12,10 +12,11 @@ import polars as pl
 from tqdm import tqdm
 
 from sid.errors import InputError
+from sid.export.columns import is_blank
 from sid.export.estimate import estimate
 from sid.export.formats import FORMATS
 from sid.export.histories import TRAIN, Behaviour
-from sid.export.prompts import TASKS, Prompts
+from sid.export.prompts import TASKS, Prompts, Task
 from sid.export.records import records
 from sid.export.source import RecordWriter, Source
 from sid.ids import SemanticIds
@@ -90,7 +91,7 @@ def write_all(
     counts.update(dict.fromkeys(of_records, made.total()))
     new_counts.update(dict.fromkeys(of_records, made_new))
     if of_records:
-        warnings += _no_train_records(of_records, made, wanted, behaviour)
+        warnings += _no_train_records(of_records, made, wanted, source)
         warnings += _contradictory_records(made, source.shared_titles)
     return {
         "dataset": wanted.dataset,
@@ -181,19 +182,27 @@ def _no_train_rows(behaviour: Behaviour, wanted: Export) -> str:
     )
 
 
-def _no_train_records(
-    of_records: Sequence[str], made: Counts, wanted: Export, behaviour: Behaviour | None
-) -> list[str]:
-    """A line if a wanted task, or all of them, have nothing to train on."""
-    formats = ", ".join(of_records)
-    if not made:
-        return [f"no record of any task: {formats} hold nothing to train on"]
-    untrained = [task for task in wanted.tasks if not made[task, TRAIN]]
-    if not untrained:
-        return []
-    of_history = [task for task in untrained if TASKS[task].history_of]
-    why = f" (interactions.source is {NOT_GIVEN})" if of_history and behaviour is None else ""
-    return [f"no train record of {', '.join(untrained)}{why}: nothing in {formats} trains them"]
+def _no_train_records(of_records: Sequence[str], made: Counts, wanted: Export, source: Source) -> list[str]:
+    """A line for each reason why wanted tasks, or all of them, have nothing to train on."""
+    found = [] if made else [f"there are no records at all: nothing to train on in {', '.join(of_records)}"]
+    by_reason: dict[str, list[str]] = {}
+    for task in wanted.tasks:
+        if not made[task, TRAIN]:
+            for reason in _lacking(TASKS[task], source):
+                by_reason.setdefault(reason, []).append(task)
+    return found + [f"no train records of {', '.join(tasks)}: {reason}" for reason, tasks in by_reason.items()]
+
+
+def _lacking(task: Task, source: Source) -> list[str]:
+    """What a task without train records would need, and the key of params.yaml that gives it."""
+    reasons = []
+    if task.history_of and source.behaviour is None:
+        reasons.append(f"there are no interactions (interactions.source is {NOT_GIVEN})")
+    parts = (task.shown, task.asked, task.history_of)
+    for part, column in (("title", source.titles), ("description", source.items["description"])):
+        if part in parts and is_blank(column).all():
+            reasons.append(f"no item has a {part} (prepare.{part}_column names the column of prepare.items)")
+    return reasons or ["no row of the train split has all that they show and ask for"]
 
 
 def _contradictory_records(made: Counts, shared: Mapping[str, int]) -> list[str]:

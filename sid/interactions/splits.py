@@ -33,9 +33,9 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
     known = log.items >= 0
     count = int((~known).sum())
     left_out = f"{count:,} of {len(known):,} rows ({count / max(1, len(known)):.0%}) are left out"
-    warnings = log.warnings + unknown_items(
-        path, log.unknown, next(iter(log.unknown.values()), ""), left_out, wanted, item_ids
-    )
+    where = next(iter(log.unknown.values()), "")
+    keys = "" if known.any() else f"interactions.item_column ({wanted.item_column}) or prepare.item_id_column"
+    warnings = log.warnings + unknown_items(path, log.unknown, where, left_out, wanted, item_ids, keys)
     users, items, times, skipped, notes = log.users, log.items, log.times, log.skipped, log.notes
     del log
     if count:

@@ -21,6 +21,10 @@ R2_GOOD = 0.5  # R2 of the raw codes; else fair
 MOVED_GOOD, MOVED_FAIR = 0.2, 0.6  # share of the items that dedupe moved
 ADDED_GOOD, ADDED_FAIR = 0.05, 0.3  # error that it added, as a share of the error before
 _NAMED = 5
+_SIMPLE = {
+    "popularity": "The same list of popular items for everyone",
+    "co_occurrence": "Counting which items are used together, without Semantic IDs,",
+}
 
 Grade = Literal["good", "fair", "poor"]
 Reports = Mapping[str, Any]
@@ -266,15 +270,34 @@ def _recommends(reports: Reports) -> list[Point]:
     if random is None:
         return []
     own, chance = found["test"]["ndcg_at_10"], random["test"]["ndcg_at_10"]
-    if own["mean"] > chance + (noise(own, len(found["seeds"])) or 0.0):
+    margin = noise(own, len(found["seeds"])) or 0.0
+    if own["mean"] > chance + margin:
         gain = f"{_percent(own['mean'] / chance - 1)} above" if chance > 0 else "above"
-        return [Point("good", f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs.")]
+        good = Point("good", f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs.")
+        return [good, *_beside_counts(own["mean"], margin, found["controls"])]
     return [
         Point(
             "fair",
             "A recommender does no better with it than with random Semantic IDs.",
             "There may be too few interactions to tell, or the embeddings say little about what users take next: try "
             "align.method smooth, or other embeddings.",
+        )
+    ]
+
+
+def _beside_counts(own: float, margin: float, controls: Mapping[str, Any]) -> list[Point]:
+    """Whether rankings that need no training do as well; nothing where they don't, or weren't measured."""
+    simple = {name: controls[name]["test"]["ndcg_at_10"] for name in _SIMPLE if name in controls}
+    best = max(simple, key=lambda name: float(simple[name]), default=None)
+    if best is None or own > simple[best] + margin:
+        return []
+    ahead = "better than" if simple[best] > own + margin else "as well as"
+    return [
+        Point(
+            "fair",
+            f"{_SIMPLE[best]} recommends {ahead} the index: NDCG@10 {simple[best]:.4f} and {own:.4f}.",
+            "Simple counts are hard to beat on little data, and this recommender is small. Try more evaluate.epochs or "
+            "a larger evaluate.width; if the counts stay ahead, use NDCG@10 only to compare indexes with each other.",
         )
     ]
 
