@@ -201,7 +201,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = reader.value(root, "")
     except RecursionError:
-        raise InputError(f"{path}: holds itself by an alias, or is nested too deep") from None
+        raise InputError(f"{path}: contains itself through an alias, or is nested too deep") from None
     if reader.problems:
         raise InputError(f"{path}: {problem}" for problem in reader.problems)
     return value
@@ -299,7 +299,7 @@ class _YamlReader:
             self.problems.append(f"{key} is {text}: can't be read as {kind}")
             return None
         if kind == "timestamp":
-            self.problems.append(f"{key} is {text}, a date to YAML: write it in quotes")
+            self.problems.append(f"{key} is {text}, which YAML reads as a date: quote it")
         else:
             self.problems.append(f"{key} has the tag {node.tag}: must be text, a number, true, false or null")
         return None

@@ -234,14 +234,14 @@ class SemanticIds:
         places = pl.DataFrame({"item_id": self.item_ids, "place": pl.int_range(len(self.item_ids), eager=True)})
         twice = self.item_ids.filter(self.item_ids.is_duplicated())
         if len(twice):
-            raise InputError(f"{where}: item {twice[0]!r} is there twice, must have one Semantic ID")
+            raise InputError(f"{where}: item {twice[0]!r} occurs twice, must have one Semantic ID")
         rows = pl.DataFrame({"item_id": item_ids}).join(places, on="item_id", how="left", maintain_order="left")[
             "place"
         ]
         lacking = item_ids.filter(rows.is_null())
         if len(lacking):
             raise InputError(
-                f"{where}: lacks {len(lacking):,} of {len(item_ids):,} items, item {lacking[0]!r} for one: must have a "
+                f"{where}: lacks {len(lacking):,} of {len(item_ids):,} items, e.g. item {lacking[0]!r}: must have a "
                 "Semantic ID for each item of the catalogue"
             )
         origins = None if self.origins is None else self.origins.gather(rows)

@@ -44,7 +44,7 @@ def _is_encoding(name: str) -> str:
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
-        raise ValueError("must name each once")
+        raise ValueError("must not name anything twice")
     return values
 
 
@@ -284,7 +284,7 @@ class Evaluate(Section):
     def _divides(cls, heads: int, info: ValidationInfo) -> int:
         width = info.data.get("width")
         if width is not None and width % (2 * heads):
-            raise ValueError(f"twice this must divide evaluate.width, which is {width}")
+            raise ValueError(f"evaluate.width, {width}, must be a multiple of twice this")
         return heads
 
 
@@ -385,7 +385,7 @@ def check_capacity(items: int, code_sizes: Sequence[int], max_items_per_sid: int
         each = f" of at most {max_items_per_sid} items (dedupe.max_items_per_sid)" if max_items_per_sid > 1 else ""
         raise InputError(
             f"params.yaml: quant.num_emb_list {list(code_sizes)} makes {capacity} Semantic IDs{each} for {items} items:"
-            " must have a place for each, by more or larger levels, dedupe.max_items_per_sid or another dedupe.strategy"
+            " use more or larger levels, a higher dedupe.max_items_per_sid or another dedupe.strategy"
         )
 
 
@@ -406,7 +406,7 @@ def refuse_few_suffixes(largest_group: Callable[[], int], wanted: Params) -> Non
     if (equal := largest_group()) > wanted.dedupe.max_suffix:
         raise InputError(
             f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must "
-            "be at least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"
+            f"be at least {equal}, since no quantizer can distinguish them (reports/prepare.json lists them)"
         )
 
 
@@ -488,7 +488,7 @@ def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
     if dedupe.strategy not in ("append", "append_colliding") or len(quant.num_emb_list) < MAX_LEVELS:
         return []
     return [
-        f"dedupe.strategy is {dedupe.strategy!r}, one level more than the {MAX_LEVELS} of quant.num_emb_list: "
+        f"dedupe.strategy is {dedupe.strategy!r}, which adds a level to the {MAX_LEVELS} of quant.num_emb_list: "
         f"there can be at most {MAX_LEVELS}"
     ]
 
@@ -496,7 +496,7 @@ def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
 def _nothing_to_count(dedupe: Dedupe, interactions: Interactions) -> list[str]:
     if dedupe.keep != "popular" or given(interactions.source) is not None:
         return []
-    return [f"dedupe.keep is 'popular', by interactions, but interactions.source is {NOT_GIVEN!r}: must name them"]
+    return [f"dedupe.keep is 'popular', which needs interactions, but interactions.source is {NOT_GIVEN!r}"]
 
 
 def _methods(

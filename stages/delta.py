@@ -18,7 +18,7 @@ def main(stage: Stage) -> str:
         for name in ("drift", "churn"):
             write_json(stage.output(name), {"release": None})
         SemanticIds(sids.item_ids.clear(), sids.codes[:0], sids.code_sizes).save(stage.output("delta"))
-        return "no release to continue from"
+        return "nothing to compare with, published is data/none"
     from sid.quantizers import loading
     from sid.releases.delta import churn_figures, drift_figures  # loads torch
 

@@ -22,7 +22,7 @@ def main(stage: Stage) -> str:
     if wanted.model == "none":
         write_nothing(stage.output("vectors"), columns)  # DVC warns of files without content
         write_json(stage.output("report"), {"model": "none"})
-        return "no model is named"
+        return "off, embed.model is none"
     path = params.given(source.items)
     if path is None:
         raise InputError("prepare.items is data/none: embed.model needs the items' texts")
@@ -51,7 +51,7 @@ def main(stage: Stage) -> str:
     }
     write_json(stage.output("report"), figures)
     tell("embed", figures)
-    return f"{len(there):,} texts, {count:,} of them encoded anew, {matrix.shape[1]} dimensions"
+    return f"{len(there):,} texts, {count:,} of them newly encoded, {matrix.shape[1]} dimensions"
 
 
 if __name__ == "__main__":

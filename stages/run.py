@@ -150,7 +150,9 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
     except (KeyboardInterrupt, _Terminated) as stop:
         interrupted = isinstance(stop, KeyboardInterrupt)
         where = None if stage is None else stage.resumes()
-        then = f"run the same again and it goes on {where}" if where else "run the same again and it begins anew"
+        then = (
+            f"run the same command again to continue {where}" if where else "run the same command again to start over"
+        )
         _say(name, f"{'interrupted' if interrupted else 'terminated'}; {then}")
         return _failed(name, 130 if interrupted else 143)
     finally:

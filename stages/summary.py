@@ -16,9 +16,9 @@ from stages import pipeline
 
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
-    "data/sft/": "what trainers read, one folder for each of export.formats",
+    "data/sft/": "files for trainers, one folder per format",
     "data/quantizer.pth": "the fitted quantizer, for new items",
-    "reports/report.html": "the page to look at first: is the index good, and what to do about it",
+    "reports/report.html": "open this first: is the index good, and what can be improved",
     "reports/*.json": "all figures",
 }
 
@@ -134,7 +134,7 @@ def next_steps(params: dict[str, Any]) -> list[str]:
     sample = str(params["prepare"]["embeddings"]).startswith("data/sample/")
     return [
         "open reports/report.html",
-        "source .venv/bin/activate  # before the following",
+        "source .venv/bin/activate  # once in each shell",
         *commit_first,
         "dvc exp run -S quant.method=rqkmeans && dvc metrics diff  # compares with your last commit",
         "your own data: prepare.embeddings, prepare.items and interactions.source in params.yaml, then make"

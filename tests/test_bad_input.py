@@ -219,7 +219,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ),
     ("alias to itself", "train", replace("num_emb_list:", "num_emb_list: &a [*a]\n  x:"), "params.yaml: "),
     ("slack without bound", "train", key("index__slack", 10**20), "index.slack is 100000000000000000000: must be less"),
-    ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: must have a place for each"),
+    ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: use more"),
     ("empty .inter", "interactions", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
     ("prompts are a folder", "export", key("export__prompts", "prompts"), "prompts: Is a directory"),
     ("format in a prompt", "export", lambda p: prompt(p, '"{history:>9999999999}"'), "has a placeholder with a format"),
@@ -478,7 +478,7 @@ def test_preflight_tells_of_a_warm_start_file_with_other_content(
         file.write(b"x")
     assert preflight.main() == 0
     assert capsys.readouterr().err == (
-        "note: warm.pth is not what it was when train started from it; dvc repro --force train trains again\n"
+        "note: warm.pth has changed since train started from it; dvc repro --force train trains again\n"
     )
     project.params(quant__method="rqkmeans")
     assert preflight.main() == 0

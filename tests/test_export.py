@@ -382,7 +382,7 @@ def test_less_than_three_levels_are_warned_of(tmp_path: Path) -> None:
 
 def test_uneven_semantic_ids(tmp_path: Path) -> None:
     sids, items = uneven()
-    with pytest.raises(InputError, match="grid can't hold Semantic IDs of uneven length"):
+    with pytest.raises(InputError, match="grid can't hold Semantic IDs that differ in length"):
         export(tmp_path / "refused", sids, items)
     assert list((tmp_path / "refused").iterdir()) == []
     formats = ["index", "minionerec", "lcrec", "prompt_completion", "trie"]
@@ -408,7 +408,7 @@ def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> N
     rows = "u\t3\t0\nu\t3\t1\nu\t3\t2\n"
     figures = export(tmp_path / "sft", sids, items, source=inter(tmp_path / "inter", train=rows))
     assert pd.isna([row["item_title"] for row in read_csv(tmp_path / "sft", "train")]).all()
-    assert "3 titles such as NA or null: MiniOneRec reads them by pandas, as missing" in figures["warnings"]
+    assert "3 titles such as NA or null: MiniOneRec, through pandas, reads them as missing" in figures["warnings"]
 
 
 def test_no_records_are_warned_of(tmp_path: Path) -> None:

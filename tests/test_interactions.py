@@ -136,7 +136,7 @@ def test_ties_at_the_cut_go_to_the_later_split(tmp_path: Path) -> None:
 
 def test_all_at_once_leaves_nothing_to_train_on(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", item, 7) for item in "abcd"])
-    with pytest.raises(InputError, match=r"nothing is left to train on, interactions.ratios \[0.8, 0.1, 0.1\]"):
+    with pytest.raises(InputError, match=r"interactions.ratios \[0.8, 0.1, 0.1\] leave nothing to train on"):
         read(path, split="temporal")
 
 

@@ -167,7 +167,7 @@ def test_an_alias_of_an_alias_costs_no_copies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: {b: 2020-01-31}", "a.b is 2020-01-31, a date to YAML: write it in quotes"),
+        ("a: {b: 2020-01-31}", "a.b is 2020-01-31, which YAML reads as a date: quote it"),
         ("a: {b: !!binary aGk=}", "a.b has the tag tag:yaml.org,2002:binary: must be text, a number"),
         ("a: !!int word", "a is word: can't be read as int"),
         ("a: {1: x}", "line 1: the key 1 must be text"),

@@ -96,7 +96,7 @@ def _train(
         with torch.no_grad():
             for name, value in weights.items():
                 value.copy_(saved["weights"][name])
-        tqdm.write(f"contrastive: goes on after step {done:,}")
+        tqdm.write(f"contrastive: resuming after step {done:,}")
     for step in tqdm(range(done, steps), "contrastive", initial=done, total=steps, unit="step", disable=None):
         first, second = _draw(graph, ends, config.batch_size, np.random.default_rng([inputs.seed, step]))
         rate = min((step + 1) / max(1.0, _WARM_UP * steps), 1.0) * 0.5 * (1 + np.cos(np.pi * step / steps))

@@ -49,7 +49,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
         behaviour = factors(graph, known, config.dim, inputs.seed)
     missing = len(found.units) - len(known)
     if inputs.behaviour is not None and missing:
-        warnings = (f"{missing:,} items have no vector in align.behaviour and get one by their text",)
+        warnings = (f"{missing:,} items have no vector in align.behaviour and get one predicted from their text",)
     ridge = Ridge(found.units.shape[1], behaviour.shape[1])
     for part in chunks(len(known), 16 * found.units.shape[1]):
         ridge.add(found.units[known[part]], behaviour[part], known[part])

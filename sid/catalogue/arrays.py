@@ -62,10 +62,10 @@ def _npy(path: Path) -> NDArray[Any]:
             is_npy = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
         if is_npy and "Python objects" in str(error):
             raise InputError(f"{path}: holds pickled objects, must be a float array (rows, dim)") from None
-        reason = str(error) if is_npy else "it doesn't begin as one"
+        reason = str(error) if is_npy else "its first bytes are wrong"
         raise InputError(f"{path}: broken, or not a .npy file ({reason})") from None
     if not isinstance(matrix, np.ndarray):
-        raise InputError(f"{path}: holds an archive, must be one float array (rows, dim); call it .npz")
+        raise InputError(f"{path}: holds an archive, must be one float array (rows, dim); rename it to .npz")
     return matrix
 
 

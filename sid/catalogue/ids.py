@@ -107,7 +107,7 @@ def _by_row(path: Path, pairs: list[tuple[str, Any]]) -> list[str]:
         if sorted(order) == wanted:
             by_row = dict(zip(order, names, strict=True))
             return [str(by_row[row]) for row in wanted]
-    raise InputError(f"{path}: must have each id beside its row, 0 to {len(pairs) - 1}, each row once")
+    raise InputError(f"{path}: must map each id to its row, 0 to {len(pairs) - 1}, each row once")
 
 
 def _column(batch: Batch, name: str) -> pl.Series:

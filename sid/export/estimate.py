@@ -49,8 +49,8 @@ class Estimate:
             return None
         longest = "null (all)" if wanted.max_history is None else f"{wanted.max_history}"
         return (
-            f"the export is large, {self.line()}: export.max_history is {longest}, less makes records shorter; "
-            "export.keep_longest_only and fewer of export.tasks or export.formats make fewer"
+            f"the export is large, {self.line()}: a lower export.max_history (now {longest}) makes records shorter; "
+            "export.keep_longest_only, fewer export.tasks and fewer export.formats make fewer of them"
         )
 
 

@@ -64,7 +64,7 @@ def write_all(
             Semantic IDs, or Semantic IDs that a format's reader can't read.
     """
     if not items["item_id"].equals(sids.item_ids):
-        raise InputError("the prepared items are not those of the Semantic IDs; run the pipeline from prepare on")
+        raise InputError("the prepared items and the Semantic IDs belong to different catalogues; run dvc repro")
     prompts = Prompts.load(wanted.prompts)
     behaviour = None if interactions is None else Behaviour.of(interactions, wanted)
     source = Source(wanted.dataset, sids, items, behaviour)

@@ -47,7 +47,7 @@ def read_folder(folder: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         found.append(lines.read(path, by_split[number]))
         unknown, left_out = lines.unknown, lines.skipped["unknown_item"] - before
         where = f"line {next(iter(unknown.values()), 0)}"
-        said = f"left out of histories, and so are {left_out:,} of {lines.count:,} lines, whose next item is one"
+        said = f"left out of histories; {left_out:,} of {lines.count:,} lines are left out, their next item is unknown"
         keys = "" if lines.known else "prepare.item_id_column"
         warnings += unknown_items(path, unknown, where, said, wanted, item_ids, keys)
     train, valid, test = found
@@ -203,7 +203,7 @@ def _by_types(path: Path, columns: list[tuple[str, str]]) -> tuple[int, int, int
 
 def _no_history(path: Path, shown: str, column: str) -> InputError:
     return InputError(
-        f"{path}: its columns {shown} have no history: {column} is no next item. Files for each split must have user, "
+        f"{path}: its columns {shown} have no history: {column} isn't a next item. Files for each split must have user, "
         "history (token_seq) and next item; put the lines of all splits into one .inter file and name that file"
     )
 

@@ -49,8 +49,8 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         labels = temporal(times, wanted.ratios)
         if not (labels == TRAIN).any():
             raise InputError(
-                f"{path}: nothing is left to train on, interactions.ratios {list(wanted.ratios)} cut at the earliest "
-                "timestamp of all"
+                f"{path}: interactions.ratios {list(wanted.ratios)} leave nothing to train on, they cut at the "
+                "earliest timestamp"
             )
     else:
         labels = leave_one_out(np.arange(len(users)) - (counts.cumsum() - counts)[users], counts[users])
@@ -85,7 +85,7 @@ def _in_order(users: Rows, items: Rows, times: Times) -> tuple[Rows, Rows, Times
 def why_no_train(wanted: Wanted) -> str:
     """Why no interaction of a table is a target of train."""
     if wanted.split == "leave_one_out":
-        return "no user has 4 known interactions, of which leave_one_out holds out two and one is the first history"
+        return "no user has 4 known interactions: leave_one_out holds out two, and the first one has no history"
     return f"no interaction before the first cut of interactions.ratios {list(wanted.ratios)} has a history"
 
 

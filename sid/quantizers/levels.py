@@ -89,7 +89,8 @@ def fit_balanced(
     if config.solver == "k_means_constrained":
         if warm_start is not None:
             raise InputError(
-                f"quant.{quant.method}.solver is {config.solver!r}, which starts anew: write release.warm_start: false"
+                f"quant.{quant.method}.solver is {config.solver!r}, which can't start from published codebooks: set "
+                "release.warm_start: false"
             )
         return _fit_as_minionerec(vectors, quant, config)
     from sid.clustering.balanced import balanced_kmeans

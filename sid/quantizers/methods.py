@@ -98,7 +98,7 @@ def _checked(warm_start: Quantizer, quant: Quant) -> Quantizer:
     if (warm_start.method, warm_start.code_sizes) != (quant.method, quant.num_emb_list):
         raise InputError(
             f"the warm start is {warm_start.method} with {list(warm_start.code_sizes)} codes: must be {quant.method} "
-            f"with {list(quant.num_emb_list)}, or write release.warm_start: false"
+            f"with {list(quant.num_emb_list)}, or set release.warm_start: false"
         )
     return warm_start
 

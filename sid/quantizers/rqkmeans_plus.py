@@ -165,8 +165,8 @@ def _check(dim: int, quant: Quant, config: RQKMeansPlusConfig, warm_start: Resid
     problems = []
     if quant.e_dim != dim:
         problems.append(
-            f"quant.e_dim is {quant.e_dim}: must be {dim}, the dimension of the embeddings, with quant.method "
-            f"{quant.method}, whose codebooks live in the input's space"
+            f"quant.e_dim is {quant.e_dim}: must be {dim}, the dimension of the embeddings, which is also that of the "
+            f"codebooks with quant.method {quant.method}"
         )
     if warm_start.dim != dim:
         problems.append(f"{start} takes vectors of {warm_start.dim} dimensions, the embeddings have {dim}")

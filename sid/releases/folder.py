@@ -169,7 +169,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
             "makes it, or data/none)"
         )
     if not path.is_file():
-        raise InputError(f"{folder}: holds no {MANIFEST}, so it is no complete release")
+        raise InputError(f"{folder}: holds no {MANIFEST}, so it isn't a complete release")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -190,7 +190,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     ):
         faults.append("files")
     if not faults and found["name"] != folder.name:
-        raise InputError(f"{folder}: is the release {found['name']!r} by its {MANIFEST}: a release keeps its name")
+        raise InputError(f"{folder}: is the release {found['name']!r} by its {MANIFEST}: a release can't be renamed")
     if faults:
         raise InputError(f"{path}: {', '.join(faults)} isn't as stages.publish writes it, the release is damaged")
     return found

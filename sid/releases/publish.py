@@ -105,7 +105,7 @@ def publish(
 def refuse_existing(path: Path) -> None:
     """Raise InputError where something is in the place of a release."""
     if path.exists() or path.is_symlink():
-        raise InputError(f"{path}: is there already, and a release is never overwritten: choose another name")
+        raise InputError(f"{path}: exists already, and a release is never overwritten: choose another name")
 
 
 def _retired(path: Path, index: Index, earlier: Release | None) -> int:

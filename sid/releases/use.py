@@ -43,8 +43,8 @@ def check_dim(own: int, where: object, dim: int) -> None:
     """Raise InputError where a release's quantizer takes vectors of `own` dimensions, and the embeddings have `dim`."""
     if own != dim:
         raise InputError(
-            f"{where}: takes vectors of {own} dimensions, the embeddings have {dim}; a published index goes on "
-            "with vectors of the same model alone"
+            f"{where}: takes vectors of {own} dimensions, the embeddings have {dim}; a published index can "
+            "only continue with vectors of the same model"
         )
 
 

@@ -114,7 +114,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "poor",
                 f"Dimension {shown} of the embeddings holds {found['dominant_share']:.0%} of their variance, so the "
-                "codes are about little else.",
+                "codes describe little else.",
                 "Scale or remove it before prepare reads the embeddings.",
             )
         )
@@ -123,7 +123,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "fair",
                 "Some embeddings have values that look cut off.",
-                "The report of the prepare stage counts them: look at how they were computed and stored (float16?).",
+                "reports/prepare.json counts them: check how they were computed and stored (float16?).",
             )
         )
     if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):

@@ -51,7 +51,7 @@ def as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
             return _series(column, values.cast(pa.large_binary()).cast(pa.large_string()))
         except pa.ArrowInvalid:
             raise InputError(
-                f"{batch.path}: column {column!r} is {kind} and no UTF-8 text, must be text or integers"
+                f"{batch.path}: column {column!r} is {kind} and not UTF-8 text, must be text or integers"
                 + ("; write UUIDs as text" if _fixed(kind) and kind.byte_width == 16 else "")
             ) from None
     if types.is_floating(kind) or types.is_decimal(kind):
