@@ -290,7 +290,7 @@ def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.M
     page = check_page(text, reports)
     data = page.json["data"]
     assert data["found"] in (5, 10, 20)
-    assert f"This page knows {data['found']} of 300 items, drawn at random" in text
+    assert f"You can search {data['found']} of 300 items, drawn at random" in text
     assert len(json.dumps(data)) < 13_000
     assert all(len(found) == 5 for found in data["original"])
     assert len(data["codes"]) == 7

@@ -163,6 +163,14 @@ def test_an_index_that_simple_counts_beat_is_not_good(counts: float, popular: fl
     assert all(f"{max(counts, popular):.4f} and 0.0800" in point.text for point in rest)
 
 
+@pytest.mark.parametrize(("equal", "said"), [(0.31, "31 % instead of 5.0 % in quick trials"), (0.04, "balanced evens")])
+def test_uneven_codes_are_to_be_balanced_only_where_that_makes_no_more_collisions(equal: float, said: str) -> None:
+    trials = {"rqkmeans": {"collision_rate": 0.05}, "rqkmeans_constrained": {"collision_rate": equal}}
+    found = verdict.verdict(graded(**{LEVEL_1 + "perplexity": 30.0}, report__trials=trials))
+    (point,) = [point for point in found.points if point.grade != "good"]
+    assert said in point.advice
+
+
 def test_a_weak_point_says_what_to_do() -> None:
     trial = {"method": "rqkmeans", "num_emb_list": "256 x 256", "collision_rate": 0.08, "r2": 0.7}
     changes = {"dedupe__moved_share": 0.55, "report__mse_added_share": 0.17, "report__before__collision_rate": 0.5}

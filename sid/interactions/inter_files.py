@@ -203,8 +203,8 @@ def _by_types(path: Path, columns: list[tuple[str, str]]) -> tuple[int, int, int
 
 def _no_history(path: Path, shown: str, column: str) -> InputError:
     return InputError(
-        f"{path}: its columns {shown} have no history: {column} isn't a next item. Files for each split must have user, "
-        "history (token_seq) and next item; put the lines of all splits into one .inter file and name that file"
+        f"{path}: its columns {shown} have no history: {column} isn't a next item. Files for each split must have "
+        "user, history (token_seq) and next item; put the lines of all splits into one .inter file and name that file"
     )
 
 

@@ -48,12 +48,15 @@ _TRAINING = {
     "published": "the release whose quantizer is used, so nothing was trained",
 }
 _ALIGN = {
-    "evidence": "how many neighbours an item's own vector counts for; – if the interactions predict nothing",
-    "share_mean": "mean weight of the neighbours; the rest is the item's own vector",
-    "cold_explained": "how well text predicts the moves (R²), which moves items without neighbours; 0: they stay",
-    "pairs_shown": "training pairs that the network saw",
-    "behaviour_dim": "dimensions that come from behaviour",
-    "behaviour_items": "items with a behaviour vector of their own",
+    "evidence": (
+        "Evidence",
+        "how many neighbours an item's own vector counts for; – if the interactions predict nothing",
+    ),
+    "share_mean": ("Weight of the neighbours", "mean; the rest is the item's own vector"),
+    "cold_explained": ("Moves predicted from text", "R² on held-out items; at 0, items without neighbours stay"),
+    "pairs_shown": ("Training pairs", "that the network saw"),
+    "behaviour_dim": ("Dimensions of behaviour", "in each vector"),
+    "behaviour_items": ("Items with behaviour", "with a behaviour vector of their own"),
 }
 _CONTROLS = {
     "random": "the same transformer on random Semantic IDs: what it can memorize without similarity",
@@ -144,7 +147,7 @@ def page(
             report=reports["report"],
             align=reports["align"],
             align_details=[
-                (key, _ALIGN.get(key, ""))
+                (key, *_ALIGN.get(key, (key.replace("_", " ").capitalize(), "")))
                 for key, value in reports["align"]["details"].items()
                 if not isinstance(value, list | dict)
             ],

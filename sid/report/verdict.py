@@ -243,12 +243,22 @@ def _even(reports: Reports) -> Point:
     level, even = least_even(reports)
     if even >= EVEN_GOOD:
         return Point("good", "All levels use their codes evenly.")
-    balanced = reports.get("index", {}).get("assignment") == "balanced"
-    return Point(
-        "fair",
-        f"Level {level} uses its codes unevenly, so it distinguishes fewer items than it could.",
-        "Try more codes per level." if balanced else "index.assignment balanced evens them out, at the cost of error.",
-    )
+    text = f"Level {level} uses its codes unevenly, so it distinguishes fewer items than it could."
+    return Point("fair", text, _more_even(reports))
+
+
+def _more_even(reports: Reports) -> str:
+    """How to use codes more evenly; equal sizes only where they don't make more collisions on this catalogue."""
+    if reports.get("index", {}).get("assignment") == "balanced":
+        return "Try more codes per level."
+    trials = reports["report"].get("trials", {})
+    free, equal = (trials.get(name, {}).get("collision_rate") for name in ("rqkmeans", "rqkmeans_constrained"))
+    if free is not None and equal is not None and equal > free:
+        return (
+            "Try more codes per level. Equal sizes would make more collisions here, "
+            f"{_percent(equal)} instead of {_percent(free)} in quick trials by k-means: items form tight clusters."
+        )
+    return "index.assignment: balanced evens them out, at the cost of a larger error."
 
 
 def _kept(reports: Reports) -> list[Point]:
