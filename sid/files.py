@@ -45,7 +45,7 @@ class Outputs:
         """Where to write what is to become `target` (a file, or a folder that the caller makes).
 
         Raises:
-            InputError: the folder it is to lie in can't be made or written.
+            InputError: its folder can't be made or written.
         """
         target = Path(target)
         partial = target.with_name(f".{target.name}.partial")

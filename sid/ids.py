@@ -1,4 +1,4 @@
-"""Semantic IDs: (level, code) <-> token text, here and nowhere else, and every item's codes with its id as Parquet.
+"""Semantic IDs: (level, code) <-> token text, and every item's codes with its id as Parquet.
 
 Level 0 is written with the letter a, level 1 with b, and so on; codes are written as they are, from 0:
 codes (12, 200, 7) are the tokens `<a_12>`, `<b_200>`, `<c_7>` and the Semantic ID `<a_12><b_200><c_7>`.
@@ -25,7 +25,7 @@ SIZES_KEY = b"sid.code_sizes"
 """Where Parquet files of this project keep the code sizes, as a JSON list in the metadata of the schema."""
 
 PUBLISHED_KEY = b"sid.published_code_sizes"
-"""Likewise, the code sizes of the release that an index goes on from."""
+"""Likewise, the code sizes of the release that an index continues."""
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
 _RUN = re.compile(rf"{_TOKEN.pattern}(?:\s*{_TOKEN.pattern})*")
@@ -105,10 +105,10 @@ class SemanticIds:
 
     Attributes:
         item_ids: (N,) the ids as text, in the order of the embeddings.
-        codes: (N, L) int32. In the last column alone -1 may stand for 'no token'.
-        code_sizes: codes there are at each level, L of them.
-        origins: (N,) the name of the release since which an item has its Semantic ID, null where it is new; None for an
-            index that goes on from no release.
+        codes: (N, L) int32. In the last column alone -1 may mean 'no token'.
+        code_sizes: (L,) the number of codes of each level.
+        origins: (N,) the name of the release that first gave an item its Semantic ID, null if it is new; None for an
+            index that continues no release.
         published_sizes: the code sizes of that release.
     """
 
@@ -119,7 +119,7 @@ class SemanticIds:
     published_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the parts against each other; InputError where they don't fit."""
+        """Check the parts against each other; InputError if they don't match."""
         if len(self.item_ids) != len(self.codes):
             raise InputError(f"{len(self.item_ids)} item ids, but {len(self.codes)} rows of codes")
         if self.origins is not None and len(self.origins) != len(self.codes):
@@ -166,7 +166,7 @@ class SemanticIds:
         return pa.Table.from_arrays(columns, schema=schema)
 
     def new(self) -> SemanticIds:
-        """The items whose Semantic IDs no release has: all of them where the index goes on from none."""
+        """The items whose Semantic IDs no release has: all of them where the index continues none."""
         if self.origins is None:
             return self
         rows = self.origins.is_null().arg_true()
@@ -184,7 +184,7 @@ class SemanticIds:
         """Read what `save` wrote.
 
         Raises:
-            InputError: the file is missing, no Parquet, or not made by `save`.
+            InputError: the file is missing, isn't Parquet, or wasn't made by `save`.
         """
         columns = ("item_id", "codes", "release")  # not the texts, which the codes say
         table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage", columns)
@@ -198,7 +198,7 @@ class SemanticIds:
     def read(cls, path: str | Path) -> SemanticIds:
         """Read any index: what `save` wrote, or an index.json, MiniOneRec's too: {item id: [token, ...]}.
 
-        Sizes that no file says are one more than the largest code of each level.
+        Sizes that the file doesn't state are taken as the largest code of each level plus one.
 
         Raises:
             InputError: the file is missing or neither, has no item, or its Semantic IDs are of different lengths (the

@@ -172,14 +172,14 @@ class Contrastive(Section):
 
 
 class Fuse(Section):
-    """`align.fuse`: vectors of what people do beside those of the text."""
+    """`align.fuse`: behaviour vectors appended to those of the text."""
 
     share: Annotated[float, Field(ge=0, le=1)]
     dim: Annotated[int, Field(ge=1, le=4096)]
 
 
 class Align(Section):
-    """`align`: how what people do gets into the vectors before they are quantized."""
+    """`align`: how user behaviour gets into the vectors before they are quantized."""
 
     method: Literal["none", "smooth", "contrastive", "fuse"]
     window: Annotated[int, Field(ge=1, le=100)]
@@ -212,7 +212,7 @@ class Quant(Section):
 
 
 class Engine(Section):
-    """`engine`: who runs the passes over the rows. It changes no result.
+    """`engine`: what runs the passes over the rows. It changes no result.
 
     Attributes:
         address: of a running Ray cluster, `auto` for the one that this machine belongs to; None: one of the run's own.
@@ -242,7 +242,7 @@ class Dedupe(Section):
 
 
 class Continue(Section):
-    """`release`: how an index goes on from the published one that `published` names."""
+    """`release`: how an index continues the published one that `published` names."""
 
     mode: Literal["append", "refresh"]
     retired: Literal["keep", "free"]
@@ -250,7 +250,7 @@ class Continue(Section):
 
 
 class Evaluate(Section):
-    """`evaluate`: how it is measured whether a recommender that generates the Semantic IDs is any good."""
+    """`evaluate`: how the stage measures whether a recommender can use the Semantic IDs."""
 
     method: Literal["transformer", "none"]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(strict=False, min_length=1)]
@@ -319,7 +319,7 @@ class Params:
     """The whole of params.yaml, checked.
 
     Attributes:
-        published: the folder of the release that the index goes on from; `NOT_GIVEN` for none.
+        published: the folder of the release that the index continues; `NOT_GIVEN` for none.
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
@@ -379,7 +379,7 @@ def warm_start_file(wanted: Params) -> Path | None:
 
 
 def check_capacity(items: int, code_sizes: Sequence[int], max_items_per_sid: int = 1) -> None:
-    """Raise InputError where there are more items than L code sizes make places, `max_items_per_sid` a Semantic ID."""
+    """Raise InputError if the code sizes make too few Semantic IDs, at `max_items_per_sid` items each."""
     capacity = math.prod(code_sizes)
     if items > capacity * max_items_per_sid:
         each = f" of at most {max_items_per_sid} items (dedupe.max_items_per_sid)" if max_items_per_sid > 1 else ""

@@ -1,4 +1,4 @@
-"""Put what people do, as the train split has it, into the prepared vectors."""
+"""Put user behaviour, from the train split, into the prepared vectors."""
 
 import numpy as np
 

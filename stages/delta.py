@@ -1,4 +1,4 @@
-"""Compare the index with the release that it goes on from: what is new, what drifted, what changed."""
+"""Compare the index with the release that it continues: what is new, what drifted, what changed."""
 
 from sid import params
 from sid.arrays import load_codes, load_vectors

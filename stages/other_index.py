@@ -23,7 +23,7 @@ from stages.run import alone
 
 
 def evaluate_other(sids: Path, report: Path | None) -> str:
-    """An index's figures beside the pipeline's own as lines; all of them are written if a path is given."""
+    """An index's figures compared with the pipeline's own, as lines; all of them are written if a path is given."""
     wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
     config = wanted.evaluate.model_copy(update={"method": "transformer"})
     stages = pipeline.declared()

@@ -71,7 +71,7 @@ class Stage:
 
     @cached_property
     def engine(self) -> Engine:
-        """Who runs passes over the rows, until the stage ends."""
+        """What runs passes over the rows, until the stage ends."""
         return self._open.enter_context(engines.opened(self.params.engine))
 
     def also_reads(self, path: Path) -> None:

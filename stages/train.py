@@ -28,7 +28,7 @@ def main(stage: Stage) -> str:
 
 
 def fit(stage: Stage, vectors: Vectors) -> str:
-    """A new quantizer; a training that was cut off goes on from the states in checkpoints."""
+    """A new quantizer; an interrupted training continues from the states in checkpoints."""
     from sid.releases.renaming import rename
 
     # dedupe would refuse these, after all the work

@@ -85,7 +85,7 @@ def test_no_two_levels_of_any_two_seeds_draw_alike() -> None:
 
 @pytest.mark.parametrize("method", ["rqkmeans", "rqkmeans_constrained"])
 def test_rows_that_are_not_held_fit_the_same_codebooks(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The residual of a chunk, made anew from its codes, is what subtracting from held rows leaves, to the bit."""
+    """The residual of a chunk, computed from its codes, is what subtracting from held rows leaves, to the bit."""
     vectors = catalogue(300) + np.float32(3)
     held = methods.fit(vectors, settings(method))
     monkeypatch.setattr(points, "_HELD_BYTES", 0)

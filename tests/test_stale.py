@@ -217,7 +217,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "a wording": ("rqkmeans", comment("prompts/en.yaml"), ["export"]),
     "a new quantizer's file": ("rqkmeans", new("sid/quantizers/fsq.py"), []),
     "a new strategy's file": ("rqkmeans", new("sid/dedupe/other.py"), []),
-    "a release to go on from": (
+    "a release to continue": (
         "rqkmeans",
         key(published="releases/day1"),
         ["align", "dedupe", "delta", "index", "report", "train"],

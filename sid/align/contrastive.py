@@ -37,7 +37,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     """Train the network and write what it makes of every item; nothing where the graph has no edge.
 
     Args:
-        inputs: `config` is the section `align.contrastive`; an unfinished training goes on from `checkpoints`.
+        inputs: `config` is the section `align.contrastive`; an unfinished training continues from `checkpoints`.
         make: called once with D.
 
     Raises:

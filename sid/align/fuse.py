@@ -1,4 +1,4 @@
-"""Vectors of what people do, beside those of the text, each weighed so that a stated share of the variance is its own.
+"""Behaviour vectors appended to those of the text, scaled to a given share of the variance.
 
 The vectors come from a user's own model, or from the graph of the train split: the singular vectors of its weights,
 each divided by the square roots of both degrees (as in spectral clustering: Ng et al., NeurIPS 2001), scaled by the

@@ -84,7 +84,7 @@ def prepare(
     """Stream a source into the prepared artifacts.
 
     Writes `vectors_path` (.npy, float32, C order, (N, D)) and `items_path` (Parquet, N rows in the same order:
-    item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 24 bytes a row, and a
+    item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 24 bytes per row, and a
     chunk; the vectors themselves stream.
 
     Returns:

@@ -74,7 +74,7 @@ def balanced_kmeans(
     on_iteration: Callable[[int, float], None] | None = None,
     start: Tensor | None = None,
 ) -> Clustering:
-    """k-means whose cluster sizes lie within `size_bounds(N, k, slack)`, always.
+    """k-means whose cluster sizes are within `size_bounds(N, k, slack)`, always.
 
     After Bradley, Bennett & Demiriz, Constrained K-Means Clustering (MSR-TR-2000-65), with the assignment by
     entropic prices (Cuturi, NeurIPS 2013) in place of a flow over all N x K pairs.
@@ -82,7 +82,7 @@ def balanced_kmeans(
     Args:
         vectors: (N, D) float32, any device: a tensor, which may be a read-only memory map, or `Points`.
         k: number of centroids, 1 <= k <= N.
-        slack: how far sizes may lie from N // k; 0 is the tightest, 1 the seed's, larger lowers the inertia.
+        slack: how far sizes may be from N // k; 0 is the tightest, 1 the seed's, larger lowers the inertia.
         solver: `scalable`, linear in N; or `exact`, OR-tools' minimum cost flow at each iteration, for up to
             about 10,000 rows.
         max_iters: assignments; 8 to 25 is sane.
@@ -136,7 +136,7 @@ def balanced_assign(
 ) -> Tensor:
     """The labels of least squared distance in sum with size_min to size_max rows for each centroid.
 
-    `scalable` lies within about 0.1 % of the optimum (1 % is tested), `exact` within the rounding of the costs,
+    `scalable` is within about 0.1 % of the optimum (1 % is tested), `exact` within the rounding of the costs,
     1e-9 of the largest.
 
     Args:

@@ -42,7 +42,7 @@ def write_all(
     """Write the files of `wanted.formats` into an empty folder, each format into a folder of its name.
 
     Records of `wanted.tasks` are made once and handed to all formats of records as they come; formats of the
-    catalogue and of sequences are written one after another. Where the index goes on from a release, all formats are
+    catalogue and of sequences are written one after another. Where the index continues a release, all formats are
     written once more into the folder `NEW`, of the items whose Semantic IDs are new and the records that ask for them.
 
     Args:
@@ -53,7 +53,7 @@ def write_all(
     Returns:
         The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary` (tokens
         of all levels); `shared_titles`: how many `titles` belong to `items` with different Semantic IDs;
-        `new`, where the index goes on from a release: `items`, `tokens` that it didn't have, and `formats`;
+        `new`, where the index continues a release: `items`, `tokens` that it didn't have, and `formats`;
         `interactions` per split, `skipped_interactions` per reason (see `Behaviour`), `users` with a row in a split
         and `users_left_out`; `records` and `records_left_out` (those without a title or description) per task and
         split; per format `files` and `records` (entries or rows of formats that hold no records); `warnings`: what
@@ -118,7 +118,7 @@ def _files(folder: Path, wanted: Export, counts: Counter[str]) -> dict[str, dict
 
 
 def _delta(source: Source) -> Source | None:
-    """The items whose Semantic IDs are new; None where the index goes on from no release, or nothing is new."""
+    """The items whose Semantic IDs are new; None where the index continues no release, or nothing is new."""
     sids = source.sids
     if sids.origins is None or not sids.origins.null_count():
         return None

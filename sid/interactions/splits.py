@@ -101,7 +101,7 @@ def leave_one_out(places: NDArray[np.int64], counts: NDArray[np.int64]) -> Label
 
 
 def temporal(times: Times, ratios: Sequence[float]) -> Labels:
-    """Two moments for all users cut the time: TRAIN lies before the first, TEST from the second on.
+    """Cut all users at the same two moments: TRAIN is before the first, TEST from the second on.
 
     The moments are those of the interactions at the shares `ratios` of all, in the order of time. What happened at
     such a moment belongs to the later split, so none of TRAIN is later than, or at the same time as, any of the others.

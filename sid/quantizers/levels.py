@@ -130,10 +130,10 @@ def fit_levels(
     scaling: Scaling | None = None,
     warm_start: Quantizer | None = None,
 ) -> Fit:
-    """Fit one codebook a level on what the levels before it leave of the rows.
+    """Fit one codebook per level on what the levels before it leave of the rows.
 
     Rows that fit (1 GiB on a CPU, half of a GPU's free memory) are held once; of more, a chunk at a time is read and
-    its residual made anew from its codes, to the same bits.
+    its residual computed again from its codes, to the same bits.
 
     Args:
         vectors: (N, D) float32, finite; may be a memory map.

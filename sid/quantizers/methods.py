@@ -65,7 +65,7 @@ def fit(
     Args:
         vectors: (N, D) float32, finite; may be a memory map.
         params: the settings, or the path of a params.yaml.
-        checkpoints: a folder for the states of unfinished trainings, from which the same call goes on; None
+        checkpoints: a folder for the states of unfinished trainings, from which the same call continues; None
             keeps none. Methods that take seconds ignore it.
         warm_start: a quantizer of the same method and sizes to start from.
 

@@ -61,7 +61,7 @@ def fit(
         vectors: (N, D) float32, finite.
         quant: seed and device ('cpu' or 'cuda') are used; e_dim and num_emb_list must be the warm start's.
         config: see there.
-        checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
+        checkpoints: a folder for unfinished trainings; the same call finds its own there and continues from it.
             None keeps nothing.
         warm_start: a ResidualQuantizer, or an RQ-KMeans+, whose codebooks training starts from, in its space;
             None loads `config.warm_start_file`.

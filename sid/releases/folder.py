@@ -42,7 +42,7 @@ class Release:
         manifest: facts about it, as plain values.
         item_ids: (M,) the ids of its catalogue's items, and then of those that had left it and whose Semantic IDs are
             reserved.
-        codes: (M, L or L + 1) int32, their Semantic IDs; -1 in the last column alone stands for 'no token'.
+        codes: (M, L or L + 1) int32, their Semantic IDs; -1 in the last column alone means 'no token'.
         raw_codes: (M, L) int32, what the quantizer gave them.
         origins: (M,) the name of the release since which they have these Semantic IDs.
         code_sizes: of each level of `codes`.

@@ -50,7 +50,7 @@ def publish(
 
     Args:
         target: the folder; its name is the release's.
-        earlier: the release that the index goes on from.
+        earlier: the release that the index continues.
         reserve: whether the Semantic IDs of items that have left since then stay reserved.
         facts: more to say in the manifest: where the index is from.
 

@@ -1,4 +1,4 @@
-"""The release that params.yaml names, checked against what params.yaml says of the index that goes on from it."""
+"""The release that params.yaml names, checked against what params.yaml says of the index that continues it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sid.releases.folder import QUANTIZER, Release, open_release
 
 
 def published(wanted: Params, mode: Literal["append", "refresh"]) -> Release | None:
-    """The release that the index goes on from in this mode; None where params.yaml says otherwise.
+    """The release that the index continues in this mode; None where params.yaml says otherwise.
 
     Raises:
         InputError: a release that is damaged, or that params.yaml contradicts.

@@ -62,7 +62,7 @@ def as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value of JSON stands for none."""
+    """Whether a value of JSON means none."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 

@@ -1,4 +1,4 @@
-"""A table as people have it: one file or many, of any kind, its columns by name."""
+"""A table of one file or many, of any kind, its columns by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a training is kept until its result is safe, so that it goes on after Ctrl-C, a kill, a crash or a full disk.
+"""Where a training is kept until its result is safe, so that it continues after Ctrl-C, a kill, a crash or a full disk.
 
 A training writes its last state too. Whoever asked for it clears it, once model and figures are on the disk.
 """
