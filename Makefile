@@ -43,7 +43,7 @@ docs: $(READY_DEV) ## build docs/ as a site in site/, strictly
 bench: $(READY_DEV) ## compare speed and quality with faiss, scikit-learn and k-means-constrained; writes bench/RESULTS.md
 	python -m bench
 
-sample: $(READY) ## write data/sample anew, to the same bytes
+sample: $(READY) ## write data/sample again, to the same bytes
 	python tools/make_sample.py
 
 # sid is named in its own extra `pipeline`, and a lock must not name the folder it was made in

@@ -37,7 +37,7 @@ class Stage:
     Attributes:
         params: the whole of params.yaml, checked.
         resumes: says where an unfinished run of this stage would go on, e.g. 'after epoch 40'; None where it would
-            begin anew.
+            start over.
         committed: called once all outputs are in place.
     """
 
