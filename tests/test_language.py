@@ -1,4 +1,4 @@
-"""Turns of phrase that make a native speaker stumble, and that crept in before; only such as can be found mechanically."""
+"""Phrases that make a native speaker stumble and that crept in before, as far as they can be found mechanically."""
 
 from __future__ import annotations
 
