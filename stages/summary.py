@@ -137,7 +137,7 @@ def next_steps(params: dict[str, Any]) -> list[str]:
         "source .venv/bin/activate  # once in each shell",
         *commit_first,
         "dvc exp run -S quant.method=rqkmeans && dvc metrics diff  # compares with your last commit",
-        "your own data: prepare.embeddings, prepare.items and interactions.source in params.yaml, then make"
+        "for your own data, set prepare.embeddings, prepare.items and interactions.source in params.yaml and run make"
         if sample
         else "git commit --all && python -m stages.publish NAME  # keeps this index: docs/releases.md",
     ]

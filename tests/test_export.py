@@ -370,7 +370,7 @@ def uneven() -> tuple[SemanticIds, pl.DataFrame]:
 def test_more_than_three_levels_are_warned_of(tmp_path: Path) -> None:
     figures = export(tmp_path, *shop(levels=4), formats=["minionerec", "lcrec", "grid", "tokens"])
     (warning,) = [text for text in figures["warnings"] if "tokens:" in text]
-    assert warning.startswith("Semantic IDs have up to 4 tokens: MiniOneRec reads the first 3")
+    assert warning.startswith("Semantic IDs have up to 4 tokens: in three of its five fine-tuning tasks")
 
 
 def test_less_than_three_levels_are_warned_of(tmp_path: Path) -> None:

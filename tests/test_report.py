@@ -349,7 +349,7 @@ def test_what_each_reader_loses() -> None:
 
     assert lost((2, 4, 8), "reassign") == []
     (cut,) = lost((2, 4, 4), "append")
-    assert "up to 4 tokens: MiniOneRec reads the first 3" in cut
+    assert "up to 4 tokens: in three of its five fine-tuning tasks" in cut
     cut, uneven = lost((2, 4, 4), "append_colliding")
     assert "MiniOneRec" in cut
     assert "GRID" in uneven
