@@ -419,7 +419,7 @@ def test_in_a_browser_search_and_map_answer(browser: Any, finished: Project, wid
     page.locator("#item section").filter(has_text="original").locator("button").first.click()
     assert data["items"][data["original"][17][0]][1] in page.inner_text("#item h3 >> nth=0")
     page.fill("#search", "no such thing")
-    assert page.inner_text("#found") == "No item of this page matches."
+    assert page.inner_text("#found") == "No item found."
 
     largest = max((name for name in data["codes"] if "." not in name), key=lambda name: data["codes"][name][1])
     page.locator("#map").scroll_into_view_if_needed()
