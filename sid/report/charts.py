@@ -119,7 +119,7 @@ def recommendation(evaluation: Mapping[str, Any]) -> Figure:
             **_LAYOUT,
             "barmode": "group",
             "xaxis": _axis("", type="category"),
-            "yaxis": _axis("of test's targets", rangemode="tozero"),
+            "yaxis": _axis("share of test targets", rangemode="tozero"),
         },
     }
 
