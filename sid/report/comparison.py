@@ -139,7 +139,7 @@ class Comparison:
         known = [spread for figures in both if (spread := figures.get("ndcg_at_10_std")) is not None]
         if len(known) < len(both):
             return None
-        noise = 2 * float(sum(spread**2 for spread in known) / 3) ** 0.5
+        noise: float = 2 * (sum(spread**2 for spread in known) / 3) ** 0.5
         value, ndcg = both[0].get(key), both[0].get("ndcg_at_10")
         return noise if not value or not ndcg else noise * value / ndcg
 
