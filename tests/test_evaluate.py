@@ -673,7 +673,9 @@ def test_make_says_to_commit_the_baseline_where_its_metrics_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def commits() -> int:
-        steps = summary.next_steps({"prepare": {"embeddings": "data/sample/embeddings.npy"}})
+        steps = summary.next_steps(
+            {"prepare": {"embeddings": "data/sample/embeddings.npy"}, "quant": {"method": "rqvae"}}
+        )
         return sum(step.startswith("git commit --all") for step in steps)
 
     monkeypatch.chdir(tmp_path)

@@ -461,8 +461,8 @@ def test_tasks_that_lack_titles_or_descriptions_to_train_on_are_warned_of(tmp_pa
     sids, items = shop(["0"])
     figures = export(tmp_path, sids, items, tasks=["title_to_sid", "description_to_sid"], formats=["messages"])
     assert figures["warnings"] == [
-        "no train records of description_to_sid: no item has a description (prepare.description_column names the "
-        "column of prepare.items)"
+        "no train records of description_to_sid: no item has a description (prepare.items names the "
+        "file, prepare.description_column its column)"
     ]
     items = items.with_columns(title=pl.lit(None, pl.String))
     (tmp_path / "none").mkdir()
@@ -472,10 +472,10 @@ def test_tasks_that_lack_titles_or_descriptions_to_train_on_are_warned_of(tmp_pa
         "there are no records at all: nothing to train on in messages",
         "no train records of sid_history_to_sid, sid_history_to_title: there are no interactions "
         "(interactions.source is data/none)",
-        "no train records of title_to_sid, sid_history_to_title: no item has a title (prepare.title_column names the "
-        "column of prepare.items)",
-        "no train records of description_to_sid: no item has a description (prepare.description_column names the "
-        "column of prepare.items)",
+        "no train records of title_to_sid, sid_history_to_title: no item has a title (prepare.items names the "
+        "file, prepare.title_column its column)",
+        "no train records of description_to_sid: no item has a description (prepare.items names the "
+        "file, prepare.description_column its column)",
     ]
 
 

@@ -201,7 +201,7 @@ def _lacking(task: Task, source: Source) -> list[str]:
     parts = (task.shown, task.asked, task.history_of)
     for part, column in (("title", source.titles), ("description", source.items["description"])):
         if part in parts and is_blank(column).all():
-            reasons.append(f"no item has a {part} (prepare.{part}_column names the column of prepare.items)")
+            reasons.append(f"no item has a {part} (prepare.items names the file, prepare.{part}_column its column)")
     return reasons or ["no row of the train split has all that they show and ask for"]
 
 

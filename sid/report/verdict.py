@@ -290,7 +290,7 @@ def _recommends(reports: Reports) -> list[Point]:
             "fair",
             "A recommender does no better with it than with random Semantic IDs.",
             "There may be too few interactions to tell, or the embeddings say little about what users choose next: try "
-            "align.method smooth, or other embeddings.",
+            "another align.method, or other embeddings.",
         )
     ]
 
