@@ -283,8 +283,8 @@ def _recommends(reports: Reports) -> list[Point]:
     margin = noise(own, len(found["seeds"])) or 0.0
     if own["mean"] > chance + margin:
         gain = f"{_percent(own['mean'] / chance - 1)} above" if chance > 0 else "above"
-        good = Point("good", f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs.")
-        return [good, *_beside_counts(own["mean"], margin, found["controls"])]
+        better = f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs"
+        return _beside_counts(better, own["mean"], margin, found["controls"])
     return [
         Point(
             "fair",
@@ -295,20 +295,24 @@ def _recommends(reports: Reports) -> list[Point]:
     ]
 
 
-def _beside_counts(own: float, margin: float, controls: Mapping[str, Any]) -> list[Point]:
-    """Whether rankings that need no training do as well; nothing where they don't, or weren't measured."""
+def _beside_counts(better: str, own: float, margin: float, controls: Mapping[str, Any]) -> list[Point]:
+    """The point `better`, and what rankings that need no training reach, if they were measured."""
     simple = {name: controls[name]["test"]["ndcg_at_10"] for name in _SIMPLE if name in controls}
     best = max(simple, key=lambda name: float(simple[name]), default=None)
-    if best is None or own > simple[best] + margin:
-        return []
+    if best is None or simple[best] == 0:
+        return [Point("good", f"{better}.")]
+    if own > simple[best] + margin:
+        named = best.replace("_", "-")
+        return [Point("good", f"{better}, and {_percent(own / simple[best] - 1)} above that of {named}.")]
     ahead = "better than" if simple[best] > own + margin else "as well as"
     return [
+        Point("good", f"{better}."),
         Point(
             "fair",
             f"{_SIMPLE[best]} recommends {ahead} the index: NDCG@10 {simple[best]:.4f} and {own:.4f}.",
             "Simple counts are hard to beat on little data, and this recommender is small. Try more evaluate.epochs or "
             "a larger evaluate.width; if the counts stay ahead, use NDCG@10 only to compare indexes with each other.",
-        )
+        ),
     ]
 
 
