@@ -154,7 +154,12 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("no rows", "prepare", array(np.zeros((0, 4), np.float32)), "embeddings.npy: has 0 rows, must have at least 2"),
     ("one row", "prepare", array(np.zeros((1, 4), np.float32)), "embeddings.npy: has 1 rows, must have at least 2"),
     ("no columns", "prepare", array(np.zeros((4, 0), np.float32)), "embeddings.npy: its vectors have no values"),
-    ("NaN under error", "prepare", with_nan, "embeddings.npy: 2 rows with NaN (items 4, 9), must be none"),
+    (
+        "NaN under error",
+        "prepare",
+        with_nan,
+        "embeddings.npy: 2 rows with NaN (items 4, 9); prepare.invalid_rows: error allows none",
+    ),
     (
         "broken parquet",
         "prepare",
@@ -273,7 +278,12 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("wrong type", "train", key("quant__e_dim", "64"), "params.yaml: quant.e_dim is '64': must be a valid integer"),
     ("a number for an integer", "train", replace("e_dim: 32", "e_dim: 1e-4"), "quant.e_dim is 0.0001: must be a valid"),
     ("on", "train", replace("normalize: none", "normalize: on"), "prepare.normalize is 'on': must be 'none' or 'l2'"),
-    ("a date", "train", replace("e_dim: 32", "e_dim: 2026-01-31"), "quant.e_dim is 2026-01-31, a date to YAML"),
+    (
+        "a date",
+        "train",
+        replace("e_dim: 32", "e_dim: 2026-01-31"),
+        "quant.e_dim is 2026-01-31, which YAML reads as a date",
+    ),
     (
         "K larger than N",
         "train",
@@ -352,7 +362,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
             .head(5)
             .write_parquet(p.path("data/prepared/items.parquet"))
         ),
-        "the prepared items are not those of the Semantic IDs",
+        "the prepared items and the Semantic IDs belong to different catalogues",
     ),
 ]
 

@@ -164,7 +164,7 @@ def test_ids_in_a_file_beside(tmp_path: Path, name: str) -> None:
         ("a\nb\n", "has 2 ids for the 20 rows"),
         ("a\n\nb\n", "line 2 is empty"),
         ("a\n" * 20, "1 item ids occur more than once"),
-        ("".join(f"i{row}\t{row + 1}\n" for row in range(20)), "each id beside its row, 0 to 19"),
+        ("".join(f"i{row}\t{row + 1}\n" for row in range(20)), "each id to its row, 0 to 19"),
     ],
 )
 def test_ids_beside_that_dont_fit(tmp_path: Path, content: str, said: str) -> None:
@@ -543,7 +543,7 @@ def test_decimal_points_of_ids_are_recognised_and_said(tmp_path: Path, ids: list
     section = Interactions(source="x", **shop.SECTION)
     found = read_log(path, pl.Series("item_id", ids), section)
     assert found.items.tolist() == [0, 1]
-    assert "2 ids are read as those of the catalogue" in found.warnings[0]
+    assert "2 ids are taken for those of the catalogue" in found.warnings[0]
 
 
 def test_a_user_with_and_without_a_decimal_point_is_one(tmp_path: Path) -> None:

@@ -544,7 +544,7 @@ def test_the_page_shows_it(shop: Project) -> None:
     assert "chart-recommendation" in text
     assert 'data-figure="evaluate.test.ndcg_at_10.mean"' in text
     assert 'data-figure="evaluate.controls.random.test.hr_at_10"' in text
-    assert "by chance alone, NDCG@10 of two runs" in text
+    assert "Noise: NDCG@10 of two runs" in text
 
 
 def index_json(shop: Project) -> dict[str, list[str]]:
@@ -586,7 +586,7 @@ def no_token(entries: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lacks, "lacks 1 of 60 items, item '7' for one"),
+        (lacks, "lacks 1 of 60 items, e.g. item '7'"),
         (shorter, "item '7' has 1 tokens, but others have 3"),
         (no_token, "item '7': 'a_1<b_2><c_3>' isn't a Semantic ID"),
         (lambda entries: [], "must be an object of item id -> list of tokens"),

@@ -389,7 +389,7 @@ def test_uneven_semantic_ids(tmp_path: Path) -> None:
     figures = export(tmp_path / "sft", sids, items, formats=formats)
     index = load(tmp_path / "sft/index/shop.index.json")
     assert [len(sid) for sid in index.values()] == [3, 4] * 5
-    assert [text for text in figures["warnings"] if "uneven" in text and "LC-Rec and LETTER" in text]
+    assert [text for text in figures["warnings"] if "differ in length" in text and "LC-Rec and LETTER" in text]
 
 
 def test_items_that_share_a_semantic_id_are_warned_of(tmp_path: Path) -> None:
@@ -580,4 +580,4 @@ def test_the_size_is_said_before_it_is_written_and_is_about_right(
     monkeypatch.setattr(estimate, "LARGE_BYTES", expected.bytes - 1)
     large = expected.warning(section)
     assert large is not None
-    assert f"export.max_history is {longest or 'null (all)'}" in large
+    assert f"export.max_history (now {longest or 'null, all items'})" in large

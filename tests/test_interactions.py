@@ -187,10 +187,10 @@ def test_unknown_items_of_inter_files(tmp_path: Path) -> None:
     assert rows_of(found) == {"train": [("u", ["a", "b"], "c")]}
     assert found.skipped == {"unknown_item": 1, "no_history": 2}
     assert found.warnings == [
-        f"{folder / 'train.inter'}: names 1 items that aren't in the catalogue, first in line 2: x; left out of "
-        "histories, and so are 1 of 4 lines, whose next item is one"
+        f"{folder / 'train.inter'}: names 1 item that isn't in the catalogue, first in line 2: x; left out of "
+        "histories; 1 of 4 lines are left out, their next item is unknown"
     ]
-    with pytest.raises(InputError, match="names 1 items that aren't in the catalogue, first in line 2: x"):
+    with pytest.raises(InputError, match="names 1 item that isn't in the catalogue, first in line 2: x"):
         read(folder)
 
 
@@ -475,7 +475,7 @@ def test_no_interactions() -> None:
 @pytest.mark.parametrize(
     ("rows", "changes", "said"),
     [
-        ([("u", item, time) for time, item in enumerate("abc")], {}, "no user has 4 known interactions, of which"),
+        ([("u", item, time) for time, item in enumerate("abc")], {}, "no user has 4 known interactions: leave_one_out"),
         (
             [("u", "a", 1), ("v", "a", 2), ("w", "a", 3), ("u", "b", 4), ("v", "b", 5)],
             {"split": "temporal", "ratios": [0.6, 0.0, 0.4]},

@@ -326,7 +326,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
         return done.stdout
 
     publish = (sys.executable, "-m", "stages.publish")
-    do(*publish, "day1", fails="publish: error: this folder has no commit of Git")
+    do(*publish, "day1", fails="publish: error: this folder has no Git commit")
     project.path(".gitignore").write_text("__pycache__/\n.checkpoints/\n")
     do("git", "init", "-q")
     do("git", "add", "-A")

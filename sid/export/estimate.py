@@ -47,7 +47,7 @@ class Estimate:
         """A line that names the keys that decide, where the export is large; None elsewhere."""
         if self.bytes < LARGE_BYTES:
             return None
-        longest = "null (all)" if wanted.max_history is None else f"{wanted.max_history}"
+        longest = "null, all items" if wanted.max_history is None else f"{wanted.max_history}"
         return (
             f"the export is large, {self.line()}: a lower export.max_history (now {longest}) makes records shorter; "
             "export.keep_longest_only, fewer export.tasks and fewer export.formats make fewer of them"

@@ -79,7 +79,8 @@ def unknown_items(
         if wanted.unknown_items == "error":
             raise InputError(said)
         return [said]
-    said = f"{path}: names {len(ids):,} items that aren't in the catalogue, first in {where}: {listed(ids)}"
+    absent = "1 item that isn't" if len(ids) == 1 else f"{len(ids):,} items that aren't"
+    said = f"{path}: names {absent} in the catalogue, first in {where}: {listed(ids)}"
     said += differences(ids, known)
     if wanted.unknown_items == "error":
         raise InputError(
