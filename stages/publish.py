@@ -98,9 +98,8 @@ def _commit() -> str:
     files = sorted({line[3:] for line in changed})
     if files:
         shown = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
-        raise InputError(
-            f"{len(files)} files differ from the last commit, so the release couldn't be traced: commit {shown}"
-        )
+        count = "1 file differs" if len(files) == 1 else f"{len(files)} files differ"
+        raise InputError(f"{count} from the last commit, so the release couldn't be traced: commit {shown}")
     return head
 
 

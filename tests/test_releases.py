@@ -334,7 +334,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
     do(*publish, "../day1", fails="publish: error: '../day1' can't be the name of a release")
     do(*publish, "day1", fails="out of date: run dvc repro")
     do(sys.executable, "-m", "dvc", "repro", "-q", "dedupe")
-    do(*publish, "day1", fails="are not as in Git, so the release couldn't be traced: commit ")
+    do(*publish, "day1", fails="from the last commit, so the release couldn't be traced: commit ")
     do("git", "add", "-A")
     do("git", "commit", "-qm", "an index")
     assert "60 items" in do(*publish, "day1")

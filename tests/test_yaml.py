@@ -175,8 +175,8 @@ def test_an_alias_of_an_alias_costs_no_copies(tmp_path: Path) -> None:
         ("a: {<<: 1}", "a: << must name a mapping"),
         ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "b has << twice"),
         ("%YAML 1.1\n---\na: on", "is YAML 1.1 by its first line, must be 1.2"),
-        ("a: &a [*a]", "holds itself by an alias"),
-        ("a: &a {x: *a}", "holds itself by an alias"),
+        ("a: &a [*a]", "contains itself through an alias"),
+        ("a: &a {x: *a}", "contains itself through an alias"),
     ],
 )
 def test_what_params_have_no_use_for_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:

@@ -123,7 +123,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "fair",
                 "Some embeddings have values that look cut off.",
-                "reports/prepare.json counts them: check how they were computed and stored (float16?).",
+                "Check how they were computed and stored (float16?); reports/prepare.json counts them.",
             )
         )
     if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):
