@@ -22,9 +22,9 @@ export PATH := $(BIN):$(PATH)
 
 .PHONY: all ready test docs bench sample lock clean help
 
-all: ready $(READY) ## install what is missing, run what is out of date, show the result
+all: ready $(READY) ## install what is missing, run what is out of date, show the results
 	@python -m stages.preflight
-	@dvc repro || { echo "make: failed; mend it and run make again (undo what you changed to have the last outputs back)" >&2; exit 1; }
+	@dvc repro || { echo "make: failed. Fix the error and run make again; to get the last outputs back, undo your change and run make" >&2; exit 1; }
 	@python -m stages.summary
 
 ready:
@@ -40,10 +40,10 @@ docs: $(READY_DEV) ## build docs/ as a site in site/, strictly
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "open site/index.html, or serve it: python -m mkdocs serve"
 
-bench: $(READY_DEV) ## speed and quality beside faiss, scikit-learn and k-means-constrained; writes bench/RESULTS.md
+bench: $(READY_DEV) ## compare speed and quality with faiss, scikit-learn and k-means-constrained; writes bench/RESULTS.md
 	python -m bench
 
-sample: $(READY) ## write data/sample anew, to the same bytes
+sample: $(READY) ## write data/sample again, to the same bytes
 	python tools/make_sample.py
 
 # sid is named in its own extra `pipeline`, and a lock must not name the folder it was made in

@@ -4,8 +4,8 @@
 >>> codes = quantizer.encode(vectors)  # (N, D) float32 -> (N, L) int32
 
 `SemanticIds` are the codes of a catalogue with its item ids, `Trie` says which of them exist; `sid.decoding` generates
-by it. Importing this loads nothing: torch comes with the first `fit` or `load`, polars with `SemanticIds` or `Trie`.
-It sets GOMP_SPINCOUNT, unless that is set: import it before torch where other work wants the cores.
+with it. Importing this loads nothing: torch comes with the first `fit` or `load`, polars with `SemanticIds` or `Trie`.
+It sets GOMP_SPINCOUNT, unless that is set: import it before torch if other processes need the cores.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def fit(vectors: ArrayLike, params: str | Path | Params) -> Quantizer:
     Args:
         vectors: (N, D) floats, one embedding per row, all finite; N at least the largest of `quant.num_emb_list`.
             Computed with as float32.
-        params: the path of a params.yaml, such as this project's, or what `sid.params.load` made of one.
+        params: the path of a params.yaml, such as this project's, or the result of `sid.params.load`.
 
     Returns:
         The fitted quantizer: `encode` (N, D) float32 -> (N, L) int32, `decode` (N, L) -> (N, D) float32, `save`.
 
     Raises:
-        InputError: params.yaml is wrong, `vectors` aren't (N, D) finite floats, or `quant.device` isn't there.
+        InputError: params.yaml is wrong, `vectors` aren't (N, D) finite floats, or `quant.device` isn't available.
     """
     import numpy as np
 
@@ -63,14 +63,14 @@ def fit(vectors: ArrayLike, params: str | Path | Params) -> Quantizer:
 
 
 def load(path: str | Path, device: str = "auto") -> Quantizer:
-    """The fitted quantizer in a .pth of any method, or over the codebooks in MiniOneRec's .npz.
+    """The fitted quantizer in a .pth of any method, or one with the codebooks in MiniOneRec's .npz.
 
     Args:
         path: what the train stage or a quantizer's `save` wrote.
         device: where `encode` and `decode` work: 'auto' (a GPU if there is one), 'cpu' or 'cuda'.
 
     Raises:
-        InputError: the file is missing, broken or holds no quantizer, or the device isn't there.
+        InputError: the file is missing, broken or holds no quantizer, or the device isn't available.
     """
     from sid.quantizers import methods
 

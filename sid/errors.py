@@ -10,14 +10,14 @@ _LISTED = 5
 
 
 class InputError(ValueError):
-    """A mistake in params, data or paths, told in one line per problem.
+    """A mistake in params, data or paths, with one line per problem.
 
     Every problem names the file, key, row or column, what it is and what it must be, so that a stage can
     print the problems as they are and exit with a status that is not 0. Anything else that is raised is a
     defect of the project and keeps its traceback.
 
     Args:
-        problems: one line, or several where several things are wrong at once.
+        problems: one line, or several if several things are wrong.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:

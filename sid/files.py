@@ -45,7 +45,7 @@ class Outputs:
         """Where to write what is to become `target` (a file, or a folder that the caller makes).
 
         Raises:
-            InputError: the folder it is to lie in can't be made or written.
+            InputError: its folder can't be made or written.
         """
         target = Path(target)
         partial = target.with_name(f".{target.name}.partial")
@@ -207,7 +207,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
+        raise InputError(_yaml_fault(path, error)) from None
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"{path}: must be a mapping of sections, e.g. 'prepare:' at the start of a line")
     reader = _YamlReader()
@@ -216,10 +216,35 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         value: dict[str, Any] = reader.value(root, "")
     except RecursionError:
-        raise InputError(f"{path}: holds itself by an alias, or is nested too deep") from None
+        raise InputError(f"{path}: contains itself through an alias, or is nested too deep") from None
     if reader.problems:
         raise InputError(f"{path}: {problem}" for problem in reader.problems)
     return value
+
+
+def _yaml_fault(path: Path, error: Exception) -> str:
+    """One line for what PyYAML's parser stumbled over: where the mistake is, and what is wrong there."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        said = "nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        return f"{path}: not valid YAML: {said}"
+    mark, problem, context = error.problem_mark, error.problem or "", error.context or ""
+    opened = error.context_mark
+    if opened is not None and "flow" in context:
+        one, other = ("[", "]") if "sequence" in context else ("{", "}")
+        mark, problem = opened, f"this {one} isn't closed by {other}, or a comma is missing after an entry"
+    elif opened is not None and "quoted scalar" in context:
+        mark, problem = opened, "this quote isn't closed"
+    elif opened is not None and "could not find expected ':'" in problem:
+        mark, problem = opened, "must be 'key: value', with a colon and a blank"
+    elif "mapping values are not allowed" in problem:
+        problem = "a colon isn't expected here: quote a value that contains one, and check the indentation"
+    elif "'\\t'" in problem:
+        problem = "a tab can't be used here: indent by spaces"
+    elif "<block end>" in problem:
+        problem = "doesn't belong after what comes before it: check quotes and indentation"
+    elif "alias" in context + problem or "anchor" in context or "cannot start any token" in problem:
+        mark, problem = opened if "alias" in context and opened else mark, "a value that starts so must be quoted"
+    return f"{path}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {problem}"
 
 
 class _YamlReader:
@@ -289,7 +314,7 @@ class _YamlReader:
             self.problems.append(f"{key} is {text}: can't be read as {kind}")
             return None
         if kind == "timestamp":
-            self.problems.append(f"{key} is {text}, a date to YAML: write it in quotes")
+            self.problems.append(f"{key} is {text}, which YAML reads as a date: quote it")
         else:
             self.problems.append(f"{key} has the tag {node.tag}: must be text, a number, true, false or null")
         return None

@@ -1,4 +1,4 @@
-"""Semantic IDs: (level, code) <-> token text, here and nowhere else, and every item's codes with its id as Parquet.
+"""Semantic IDs: (level, code) <-> token text, and every item's codes with its id as Parquet.
 
 Level 0 is written with the letter a, level 1 with b, and so on; codes are written as they are, from 0:
 codes (12, 200, 7) are the tokens `<a_12>`, `<b_200>`, `<c_7>` and the Semantic ID `<a_12><b_200><c_7>`.
@@ -22,7 +22,7 @@ from sid.arrays import NO_TOKEN, SIZES_KEY, Codes, check_codes
 from sid.errors import InputError
 
 PUBLISHED_KEY = b"sid.published_code_sizes"
-"""Likewise, the code sizes of the release that an index goes on from."""
+"""Likewise, the code sizes of the release that an index continues."""
 
 _TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]*)>")
 _RUN = re.compile(rf"{_TOKEN.pattern}(?:\s*{_TOKEN.pattern})*")
@@ -102,10 +102,10 @@ class SemanticIds:
 
     Attributes:
         item_ids: (N,) the ids as text, in the order of the embeddings.
-        codes: (N, L) int32. In the last column alone -1 may stand for 'no token'.
-        code_sizes: codes there are at each level, L of them.
-        origins: (N,) the name of the release since which an item has its Semantic ID, null where it is new; None for an
-            index that goes on from no release.
+        codes: (N, L) int32. In the last column alone -1 may mean 'no token'.
+        code_sizes: (L,) the number of codes of each level.
+        origins: (N,) the name of the release that first gave an item its Semantic ID, null if it is new; None for an
+            index that continues no release.
         published_sizes: the code sizes of that release.
     """
 
@@ -116,7 +116,7 @@ class SemanticIds:
     published_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the parts against each other; InputError where they don't fit."""
+        """Check the parts against each other; InputError if they don't match."""
         if len(self.item_ids) != len(self.codes):
             raise InputError(f"{len(self.item_ids)} item ids, but {len(self.codes)} rows of codes")
         if self.origins is not None and len(self.origins) != len(self.codes):
@@ -163,7 +163,7 @@ class SemanticIds:
         return pa.Table.from_arrays(columns, schema=schema)
 
     def new(self) -> SemanticIds:
-        """The items whose Semantic IDs no release has: all of them where the index goes on from none."""
+        """The items whose Semantic IDs no release has: all of them where the index continues none."""
         if self.origins is None:
             return self
         rows = self.origins.is_null().arg_true()
@@ -181,7 +181,7 @@ class SemanticIds:
         """Read what `save` wrote.
 
         Raises:
-            InputError: the file is missing, no Parquet, or not made by `save`.
+            InputError: the file is missing, isn't Parquet, or wasn't made by `save`.
         """
         columns = ("item_id", "codes", "release")  # not the texts, which the codes say
         table, codes, sizes = read_codes(path, "item_id", "Semantic IDs", "run the dedupe stage", columns)
@@ -200,14 +200,14 @@ class SemanticIds:
         places = pl.DataFrame({"item_id": self.item_ids, "place": pl.int_range(len(self.item_ids), eager=True)})
         twice = self.item_ids.filter(self.item_ids.is_duplicated())
         if len(twice):
-            raise InputError(f"{where}: item {twice[0]!r} is there twice, must have one Semantic ID")
+            raise InputError(f"{where}: item {twice[0]!r} occurs twice, must have one Semantic ID")
         rows = pl.DataFrame({"item_id": item_ids}).join(places, on="item_id", how="left", maintain_order="left")[
             "place"
         ]
         lacking = item_ids.filter(rows.is_null())
         if len(lacking):
             raise InputError(
-                f"{where}: lacks {len(lacking):,} of {len(item_ids):,} items, item {lacking[0]!r} for one: must have a "
+                f"{where}: lacks {len(lacking):,} of {len(item_ids):,} items, e.g. item {lacking[0]!r}: must have a "
                 "Semantic ID for each item of the catalogue"
             )
         origins = None if self.origins is None else self.origins.gather(rows)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -44,7 +44,7 @@ def _is_encoding(name: str) -> str:
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
-        raise ValueError("must name each once")
+        raise ValueError("must not name anything twice")
     return values
 
 
@@ -57,9 +57,17 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    moved: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Keys that the section once had -> where to set it now, as the end of a sentence."""
+
 
 class MethodConfig(Section):
     """The section of one quantization method, `quant.<method>`."""
+
+    @property
+    def starts_from(self) -> str | None:
+        """The method that is fitted first, by its own section, and whose codebooks this one starts from."""
+        return None
 
     def conflicts(self, quant: Quant) -> list[str]:
         """What in this section contradicts the keys that all methods share: one line each, keys named in full."""
@@ -172,14 +180,14 @@ class Contrastive(Section):
 
 
 class Fuse(Section):
-    """`align.fuse`: vectors of what people do beside those of the text."""
+    """`align.fuse`: behaviour vectors appended to those of the text."""
 
     share: Annotated[float, Field(ge=0, le=1)]
     dim: Annotated[int, Field(ge=1, le=4096)]
 
 
 class Align(Section):
-    """`align`: how what people do gets into the vectors before they are quantized."""
+    """`align`: how user behaviour gets into the vectors before they are quantized."""
 
     method: Literal["none", "smooth", "contrastive", "fuse"]
     window: Annotated[int, Field(ge=1, le=100)]
@@ -212,7 +220,7 @@ class Quant(Section):
 
 
 class Engine(Section):
-    """`engine`: who runs the passes over the rows. It changes no result.
+    """`engine`: what runs the passes over the rows. It changes no result.
 
     Attributes:
         address: of a running Ray cluster, `auto` for the one that this machine belongs to; None: one of the run's own.
@@ -242,7 +250,7 @@ class Dedupe(Section):
 
 
 class Continue(Section):
-    """`release`: how an index goes on from the published one that `published` names."""
+    """`release`: how an index continues the published one that `published` names."""
 
     mode: Literal["append", "refresh"]
     retired: Literal["keep", "free"]
@@ -250,7 +258,7 @@ class Continue(Section):
 
 
 class Evaluate(Section):
-    """`evaluate`: how it is measured whether a recommender that generates the Semantic IDs is any good."""
+    """`evaluate`: how the stage measures whether a recommender can use the Semantic IDs."""
 
     method: Literal["transformer", "none"]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(strict=False, min_length=1)]
@@ -284,7 +292,7 @@ class Evaluate(Section):
     def _divides(cls, heads: int, info: ValidationInfo) -> int:
         width = info.data.get("width")
         if width is not None and width % (2 * heads):
-            raise ValueError(f"twice this must divide evaluate.width, which is {width}")
+            raise ValueError(f"evaluate.width, {width}, must be a multiple of twice this")
         return heads
 
 
@@ -319,7 +327,7 @@ class Params:
     """The whole of params.yaml, checked.
 
     Attributes:
-        published: the release, or the table of Semantic IDs, that the index goes on from; `NOT_GIVEN` for none.
+        published: the release, or the table of Semantic IDs, that the index continues; `NOT_GIVEN` for none.
         methods: every method's own section by name, the chosen one (`quant.method`) among them.
     """
 
@@ -379,13 +387,13 @@ def warm_start_file(wanted: Params) -> Path | None:
 
 
 def check_capacity(items: int, code_sizes: Sequence[int], max_items_per_sid: int = 1) -> None:
-    """Raise InputError where there are more items than L code sizes make places, `max_items_per_sid` a Semantic ID."""
+    """Raise InputError if the code sizes make too few Semantic IDs, at `max_items_per_sid` items each."""
     capacity = math.prod(code_sizes)
     if items > capacity * max_items_per_sid:
         each = f" of at most {max_items_per_sid} items (dedupe.max_items_per_sid)" if max_items_per_sid > 1 else ""
         raise InputError(
             f"params.yaml: quant.num_emb_list {list(code_sizes)} makes {capacity} Semantic IDs{each} for {items} items:"
-            " must have a place for each, by more or larger levels, dedupe.max_items_per_sid or another dedupe.strategy"
+            " use more or larger levels, a higher dedupe.max_items_per_sid or another dedupe.strategy"
         )
 
 
@@ -406,7 +414,7 @@ def refuse_few_suffixes(largest_group: Callable[[], int], wanted: Params) -> Non
     if (equal := largest_group()) > wanted.dedupe.max_suffix:
         raise InputError(
             f"params.yaml: dedupe.max_suffix is {wanted.dedupe.max_suffix}, but {equal} items have equal vectors: must "
-            "be at least as many, since no quantizer distinguishes them (reports/prepare.json lists them)"
+            f"be at least {equal}, since no quantizer can distinguish them (reports/prepare.json lists them)"
         )
 
 
@@ -464,8 +472,8 @@ def load(
         parts[name] = _section(name, section, kind, problems, also=method_configs if name == "quant" else ())
     problems += _unusable(raw, {"quant.method": method_configs, **choices})
     quant = parts.get("quant")
-    if isinstance(quant, Quant) and quant.method in configs:
-        problems += configs[quant.method].conflicts(quant)
+    if isinstance(quant, Quant):
+        problems += conflicts(quant, configs)
     dedupe = parts.get("dedupe")
     if isinstance(quant, Quant) and isinstance(dedupe, Dedupe):
         problems += _one_level_too_many(quant, dedupe)
@@ -477,11 +485,21 @@ def load(
     return Params(published=published, methods=MappingProxyType(configs), **parts)  # type: ignore[arg-type]
 
 
+def conflicts(quant: Quant, configs: Mapping[str, MethodConfig]) -> list[str]:
+    """What the sections of the chosen method, and of the one it starts from, contradict in the keys that all share."""
+    config = configs.get(quant.method)
+    if config is None:
+        return []
+    first = config.starts_from
+    before = [] if first is None else conflicts(quant.model_copy(update={"method": first}), configs)
+    return [*config.conflicts(quant), *before]
+
+
 def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
     if dedupe.strategy not in ("append", "append_colliding") or len(quant.num_emb_list) < MAX_LEVELS:
         return []
     return [
-        f"dedupe.strategy is {dedupe.strategy!r}, one level more than the {MAX_LEVELS} of quant.num_emb_list: "
+        f"dedupe.strategy is {dedupe.strategy!r}, which adds a level to the {MAX_LEVELS} of quant.num_emb_list: "
         f"there can be at most {MAX_LEVELS}"
     ]
 
@@ -489,7 +507,7 @@ def _one_level_too_many(quant: Quant, dedupe: Dedupe) -> list[str]:
 def _nothing_to_count(dedupe: Dedupe, interactions: Interactions) -> list[str]:
     if dedupe.keep != "popular" or given(interactions.source) is not None:
         return []
-    return [f"dedupe.keep is 'popular', by interactions, but interactions.source is {NOT_GIVEN!r}: must name them"]
+    return [f"dedupe.keep is 'popular', which needs interactions, but interactions.source is {NOT_GIVEN!r}"]
 
 
 def _methods(
@@ -513,7 +531,7 @@ def _methods(
 def _section(
     prefix: str, section: dict[str, Any], kind: type[Section], problems: list[str], also: Any = ()
 ) -> Section | None:
-    unknown, meant = _unknown(prefix + ".", section, [*kind.model_fields, *also])
+    unknown, meant = _unknown(prefix + ".", section, [*kind.model_fields, *also], kind.moved)
     problems += unknown
     known = {key: value for key, value in section.items() if key in kind.model_fields}
     try:
@@ -558,12 +576,16 @@ def _get(raw: dict[str, Any], section: str, key: str) -> Any:
     return found.get(key) if isinstance(found, dict) else None
 
 
-def _unknown(prefix: str, section: dict[str, Any], known: Any) -> tuple[list[str], set[str]]:
+def _unknown(
+    prefix: str, section: dict[str, Any], known: Any, moved: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[str], set[str]]:
     """A line for each unknown key, and the keys that are missing because they are misspelled: one mistake, one line."""
     problems: list[str] = []
     meant: set[str] = set()
     for key in map(str, section):
-        if key not in known:
+        if key in moved:
+            problems.append(f"{prefix}{key} is no longer a key: {moved[key]}")
+        elif key not in known:
             close = difflib.get_close_matches(key, list(known), n=1)
             meant.update(name for name in close if name not in section)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known keys here: {', '.join(known)}"

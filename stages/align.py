@@ -1,4 +1,4 @@
-"""Put what people do, as the train split has it, into the prepared vectors."""
+"""Put user behaviour, from the train split, into the prepared vectors."""
 
 import numpy as np
 
@@ -45,7 +45,9 @@ def main(stage: Stage) -> str:
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), headline(found))
     tell("align", found)
-    return f"{found['method']} ({found['applied']} applied), {found['neighbours_kept']:.0%} of the nearest items kept"
+    if found["applied"] == "none":
+        return "vectors stay as they are"
+    return f"{found['applied']}, {found['neighbours_kept']:.0%} of each item's 10 nearest items are still among them"
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def main() -> int:
     )
     parser.add_argument("before", help="the earlier index")
     parser.add_argument("after", help="the later one")
-    parser.add_argument("--changed", type=Path, metavar="CSV", help="write every item that changed here")
-    parser.add_argument("--page", type=Path, metavar="HTML", help="write a page to look at here")
+    parser.add_argument("--changed", type=Path, metavar="CSV", help="a CSV file for every item that changed")
+    parser.add_argument("--page", type=Path, metavar="HTML", help="an HTML file for a page that shows the comparison")
     given = parser.parse_args()
     return alone("compare", lambda: _compare(given.before, given.after, given.changed, given.page))
 

@@ -1,4 +1,4 @@
-"""Compare the index with the release that it goes on from: what is new, what drifted, what changed."""
+"""Compare the index with the release that it continues: what is new, what drifted, what changed."""
 
 from sid.arrays import load_codes, load_vectors
 from sid.catalogue.item_ids import load_ids
@@ -17,7 +17,7 @@ def main(stage: Stage) -> str:
         for name in ("drift", "churn"):
             write_json(stage.output(name), {"release": None})
         SemanticIds(sids.item_ids.clear(), sids.codes[:0], sids.code_sizes).save(stage.output("delta"))
-        return "no release to continue from"
+        return "nothing to compare with, published is data/none"
     from sid.quantizers import loading
     from sid.releases.delta import churn_figures, drift_figures  # loads torch
 

@@ -7,7 +7,7 @@ from sid import params
 from sid.catalogue.items import FIELDS
 from sid.catalogue.metadata import read_metadata
 from sid.embed import encode
-from sid.embed.store import Store, write_vectors
+from sid.embed.store import Store, write_nothing, write_vectors
 from sid.embed.texts import texts
 from sid.errors import InputError
 from sid.files import write_json
@@ -18,10 +18,11 @@ from stages.run import Stage, run, tell
 def main(stage: Stage) -> str:
     """The items of params.yaml -> a Parquet file of ids and vectors, report."""
     wanted, source = stage.params.embed, stage.params.prepare
+    columns = (source.item_id_column, source.embedding_column)
     if wanted.model == "none":
-        stage.output("vectors").write_bytes(b"")
+        write_nothing(stage.output("vectors"), columns)  # DVC warns of files without content
         write_json(stage.output("report"), {"model": "none"})
-        return "no model is named"
+        return "off, embed.model is none"
     path = params.given(source.items)
     if path is None:
         raise InputError("prepare.items is data/none: embed.model needs the items' texts")
@@ -38,7 +39,6 @@ def main(stage: Stage) -> str:
     stage.resumes = lambda: f"after {len(store):,} texts"
     count = encode.encode(there, store, lambda: encode.model(wanted))
     matrix = store.of(there)
-    columns = (source.item_id_column, source.embedding_column)
     write_vectors(stage.output("vectors"), metadata.frame["item_id"], found.is_not_null(), matrix, columns)
     figures = {
         "model": wanted.model,
@@ -51,7 +51,7 @@ def main(stage: Stage) -> str:
     }
     write_json(stage.output("report"), figures)
     tell("embed", figures)
-    return f"{len(there):,} texts, {count:,} of them encoded anew, {matrix.shape[1]} dimensions"
+    return f"{len(there):,} texts, {count:,} of them newly encoded, {matrix.shape[1]} dimensions"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ CURVE = ("run", "seed", "epoch", "loss", "ndcg_at_10")
 
 
 def main(stage: Stage) -> str:
-    """Semantic IDs, splits -> report, metrics, curve; a run that was cut off goes on from the states in checkpoints."""
+    """Semantic IDs, splits -> report, metrics, curve; an interrupted run continues from the states in checkpoints."""
     from sid.evaluate.run import evaluate, headline, line, not_evaluated  # loads torch
 
     sids = SemanticIds.load(stage.input("sids"))

@@ -23,10 +23,8 @@ def main(stage: Stage) -> str:
     write_json(stage.output("report"), figures)
     write_json(stage.output("metrics"), {"records": records})
     tell("export", figures)
-    return (
-        f"{figures['items']:,} items and {records:,} records of {len(figures['records'])} tasks in "
-        f"{', '.join(figures['formats'])}"
-    )
+    tasks = sum(bool(splits) for splits in figures["records"].values())
+    return f"{figures['items']:,} items and {records:,} records of {tasks} tasks in {', '.join(figures['formats'])}"
 
 
 if __name__ == "__main__":

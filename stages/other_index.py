@@ -23,7 +23,7 @@ from stages.run import alone
 
 
 def evaluate_other(sids: Path, report: Path | None) -> str:
-    """An index's figures beside the pipeline's own as lines; all of them are written if a path is given."""
+    """An index's figures compared with the pipeline's own, as lines; all of them are written if a path is given."""
     wanted = params.load(pipeline.PARAMS, CONFIGS, CHOICES)
     config = wanted.evaluate.model_copy(update={"method": "transformer"})
     stages = pipeline.declared()
@@ -57,6 +57,6 @@ def main(words: list[str]) -> int:
     """What `python -m stages.evaluate` does without --metrics; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__)
     parser.add_argument("--sids", type=Path, required=True, metavar="PATH", help="a .parquet or index.json")
-    parser.add_argument("--report", type=Path, metavar="PATH", help="write all figures there as JSON")
+    parser.add_argument("--report", type=Path, metavar="PATH", help="a JSON file for all figures")
     arguments = parser.parse_args(words)
     return alone("evaluate", lambda: evaluate_other(arguments.sids, arguments.report))

@@ -90,7 +90,7 @@ def _commit() -> str:
         head = _output("git", "rev-parse", "HEAD").strip()
     except (InputError, FileNotFoundError):
         raise InputError(
-            "this folder has no commit of Git, so nobody could say later what made the release: git init, commit"
+            "this folder has no Git commit, so nobody could say later what made the release: run git init and commit"
         ) from None
     code = [str(path) for path in _TRACED if Path(path).exists()]
     changed = _output("git", "status", "--porcelain", "--untracked-files=no").splitlines()
@@ -98,7 +98,8 @@ def _commit() -> str:
     files = sorted({line[3:] for line in changed})
     if files:
         shown = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
-        raise InputError(f"{len(files)} files are not as in Git, so the release couldn't be traced: commit {shown}")
+        count = "1 file differs" if len(files) == 1 else f"{len(files)} files differ"
+        raise InputError(f"{count} from the last commit, so the release couldn't be traced: commit {shown}")
     return head
 
 

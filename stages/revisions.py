@@ -1,4 +1,4 @@
-"""Indexes by what people call them: files, releases, the workspace, Git revisions and DVC's experiments."""
+"""Indexes by name: files, releases, the workspace, Git revisions and DVC's experiments."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Stage:
     Attributes:
         params: the whole of params.yaml, checked.
         resumes: says where an unfinished run of this stage would go on, e.g. 'after epoch 40'; None where it would
-            begin anew.
+            start over.
         committed: called once all outputs are in place.
     """
 
@@ -71,7 +71,7 @@ class Stage:
 
     @cached_property
     def engine(self) -> Engine:
-        """Who runs passes over the rows, until the stage ends."""
+        """What runs passes over the rows, until the stage ends."""
         return self._open.enter_context(engines.opened(self.params.engine))
 
     def also_reads(self, path: Path) -> None:
@@ -150,7 +150,9 @@ def _run(name: str, body: Callable[[Stage], str], paths: dict[str, Path]) -> int
     except (KeyboardInterrupt, _Terminated) as stop:
         interrupted = isinstance(stop, KeyboardInterrupt)
         where = None if stage is None else stage.resumes()
-        then = f"run the same again and it goes on {where}" if where else "run the same again and it begins anew"
+        then = (
+            f"run the same command again to continue {where}" if where else "run the same command again to start over"
+        )
         _say(name, f"{'interrupted' if interrupted else 'terminated'}; {then}")
         return _failed(name, 130 if interrupted else 143)
     finally:

@@ -16,9 +16,9 @@ from stages import pipeline
 
 OUTPUTS = {
     "data/sids.parquet": "every item's codes and Semantic ID",
-    "data/sft/": "what trainers read, one folder for each of export.formats",
+    "data/sft/": "files for trainers, one folder per format",
     "data/quantizer.pth": "the fitted quantizer, for new items",
-    "reports/report.html": "the page to look at first: is the index good, and what to do about it",
+    "reports/report.html": "open this first: is the index good, and what can be improved",
     "reports/*.json": "all figures",
 }
 
@@ -37,7 +37,8 @@ def lines(reports: dict[str, Any]) -> list[tuple[str, str]]:
     records: Counter[str] = Counter()
     for splits in export["records"].values():
         records.update(splits)
-    tasks = f"{records.total():,} of {len(export['records'])} tasks"
+    made = sum(bool(splits) for splits in export["records"].values())
+    tasks = f"{records.total():,} of {made} tasks"
     return [
         ("items", f"{prepare['items']:,} of {prepare['dim']} dimensions"),
         ("method", f"{train['method']}, {' x '.join(map(str, train['num_emb_list']))} codes"),
@@ -128,12 +129,17 @@ def main() -> int:
 
 def next_steps(params: dict[str, Any]) -> list[str]:
     """What to do now, with commands that can be pasted."""
+    done = subprocess.run(["git", "status", "--porcelain", "--", "reports/metrics"], capture_output=True, text=True)
+    baseline = 'git commit --all --message "Baseline"  # or the next command has nothing to compare with'
+    commit_first = [baseline] if done.returncode == 0 and done.stdout.strip() else []
+    other = "rqvae" if params["quant"]["method"] == "rqkmeans" else "rqkmeans"
     sample = str(params["prepare"]["embeddings"]).startswith("data/sample/")
     return [
         "open reports/report.html",
-        "source .venv/bin/activate  # before the following",
-        "dvc exp run -S quant.method=rqkmeans && dvc metrics diff  # compares with your last commit",
-        "your own data: prepare.embeddings, prepare.items and interactions.source in params.yaml, then make"
+        "source .venv/bin/activate  # once in each shell",
+        *commit_first,
+        f"dvc exp run -S quant.method={other} && dvc metrics diff  # compares with your last commit",
+        "for your own data, set prepare.embeddings, prepare.items and interactions.source in params.yaml and run make"
         if sample
         else "git commit --all && python -m stages.publish NAME  # keeps this index: docs/releases.md",
     ]

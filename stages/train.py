@@ -29,7 +29,7 @@ def main(stage: Stage) -> str:
 
 
 def fit(stage: Stage, vectors: Vectors) -> str:
-    """A new quantizer; a training that was cut off goes on from the states in checkpoints."""
+    """A new quantizer; an interrupted training continues from the states in checkpoints."""
     from sid.releases.renaming import rename, to_start_from
 
     # dedupe would refuse these, after all the work
@@ -51,7 +51,7 @@ def fit(stage: Stage, vectors: Vectors) -> str:
     write_json(stage.output("report"), {**facts, **figures, **fitted.figures})
     columns = list(dict.fromkeys(name for row in fitted.curve for name in row))
     write_csv(stage.output("curve"), columns, fitted.curve)
-    return f"{method} with codebooks of {' x '.join(map(str, sizes))} codes on {len(vectors):,} items"
+    return f"{method}, {' x '.join(map(str, sizes))} codes, fitted on {fitted.figures['train_rows']:,} items"
 
 
 if __name__ == "__main__":

@@ -428,7 +428,7 @@ def test_a_users_own_vectors_of_behaviour(tmp_path: Path) -> None:
     assert warnings == (f"{file}: 1 vectors are of items that aren't in the catalogue and were left out",)
     aligned, done = align(inputs(vectors, split, "fuse", behaviour=behaviour))
     assert aligned.shape == (300, 26)
-    assert done.warnings == ("100 items have no vector in align.behaviour and get one by their text",)
+    assert done.warnings == ("100 items have no vector in align.behaviour and get one predicted from their text",)
     guessed, own = aligned[200:, 16:], np.arange(200, 300) % 10
     assert guessed[np.arange(100), own].mean() > guessed.mean() + 0.1 * np.abs(guessed).mean()
 

@@ -154,7 +154,12 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("no rows", "prepare", array(np.zeros((0, 4), np.float32)), "embeddings.npy: has 0 rows, must have at least 2"),
     ("one row", "prepare", array(np.zeros((1, 4), np.float32)), "embeddings.npy: has 1 rows, must have at least 2"),
     ("no columns", "prepare", array(np.zeros((4, 0), np.float32)), "embeddings.npy: its vectors have no values"),
-    ("NaN under error", "prepare", with_nan, "embeddings.npy: 2 rows with NaN (items 4, 9), must be none"),
+    (
+        "NaN under error",
+        "prepare",
+        with_nan,
+        "embeddings.npy: 2 rows with NaN (items 4, 9); prepare.invalid_rows: error allows none",
+    ),
     (
         "broken parquet",
         "prepare",
@@ -219,7 +224,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ),
     ("alias to itself", "train", replace("num_emb_list:", "num_emb_list: &a [*a]\n  x:"), "params.yaml: "),
     ("slack without bound", "train", key("index__slack", 10**20), "index.slack is 100000000000000000000: must be less"),
-    ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: must have a place for each"),
+    ("fewer codes than items", "dedupe", few_codes, "makes 16 Semantic IDs for 60 items: use more"),
     ("empty .inter", "interactions", text("inter/test.inter", ""), "inter/test.inter: is empty, must have a header"),
     ("prompts are a folder", "export", key("export__prompts", "prompts"), "prompts: Is a directory"),
     ("format in a prompt", "export", lambda p: prompt(p, '"{history:>9999999999}"'), "has a placeholder with a format"),
@@ -263,12 +268,22 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
     ("ragged CSV", "prepare", csv("item_id,title\n0,x,y,z\n"), "items.csv: line 2 has 4 fields, its header has 2"),
     ("output folder is a file", "prepare", file_in_the_way, "reports/prepare.json: can't be written"),
     ("params missing", "train", lambda p: p.path("params.yaml").unlink(), "params.yaml: no such file"),
-    ("params broken", "train", text("params.yaml", "quant: [1"), "params.yaml: not valid YAML"),
+    (
+        "params broken",
+        "train",
+        text("params.yaml", "quant: [1"),
+        "params.yaml:1:8: not valid YAML: this [ isn't closed",
+    ),
     ("unknown key", "train", key("quant__emb_list", [1]), "params.yaml: quant.emb_list is an unknown key"),
     ("wrong type", "train", key("quant__e_dim", "64"), "params.yaml: quant.e_dim is '64': must be a valid integer"),
     ("a number for an integer", "train", replace("e_dim: 32", "e_dim: 1e-4"), "quant.e_dim is 0.0001: must be a valid"),
     ("on", "train", replace("normalize: none", "normalize: on"), "prepare.normalize is 'on': must be 'none' or 'l2'"),
-    ("a date", "train", replace("e_dim: 32", "e_dim: 2026-01-31"), "quant.e_dim is 2026-01-31, a date to YAML"),
+    (
+        "a date",
+        "train",
+        replace("e_dim: 32", "e_dim: 2026-01-31"),
+        "quant.e_dim is 2026-01-31, which YAML reads as a date",
+    ),
     (
         "K larger than N",
         "train",
@@ -347,7 +362,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
             .head(5)
             .write_parquet(p.path("data/prepared/items.parquet"))
         ),
-        "the prepared items are not those of the Semantic IDs",
+        "the prepared items and the Semantic IDs belong to different catalogues",
     ),
 ]
 
@@ -399,6 +414,32 @@ def test_preflight_looks_at_the_header_of_interactions(
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        (
+            "item,who,when",
+            "; did you mean interactions.item_column: item? (interactions.user_column, interactions.time_column name "
+            "the others)",
+        ),
+        (
+            "who,what,when",
+            " (interactions.user_column, interactions.item_column, interactions.time_column name them)",
+        ),
+        ("user_id,what,timestamp", " (interactions.item_column names it)"),
+        (
+            "user_id,item,when",
+            "; did you mean interactions.item_column: item? (interactions.time_column names the other)",
+        ),
+    ],
+)
+def test_each_missing_column_is_told_with_its_key(project: Project, header: str, advice: str) -> None:
+    project.path("log.csv").write_text(f"{header}\n1,2,3\n")
+    project.params(interactions__source="log.csv")
+    project.succeed("prepare")
+    assert advice in project.run("interactions").stderr.splitlines()[0]
+
+
 def test_preflight_reports_the_missing_columns_of_all_files_at_once(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -447,7 +488,7 @@ def test_preflight_tells_of_a_warm_start_file_with_other_content(
         file.write(b"x")
     assert preflight.main() == 0
     assert capsys.readouterr().err == (
-        "note: warm.pth is not what it was when train started from it; dvc repro --force train trains again\n"
+        "note: warm.pth has changed since train started from it; dvc repro --force train trains again\n"
     )
     project.params(quant__method="rqkmeans")
     assert preflight.main() == 0

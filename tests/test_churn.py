@@ -89,7 +89,7 @@ def test_a_warm_start_begins_where_the_other_ended(method: str) -> None:
     same = (again.quantizer.encode(vectors) == first.encode(vectors)).mean()
     cold = methods.fit(vectors, settings(method, seed=7)).quantizer
     assert same > (cold.encode(vectors) == first.encode(vectors)).mean() + 0.2
-    with pytest.raises(InputError, match=r"the warm start is .* must be .* or write release.warm_start: false"):
+    with pytest.raises(InputError, match=r"the warm start is .* must be .* or set release.warm_start: false"):
         methods.fit(vectors, settings(method, num_emb_list=(6, 5, 8)), None, first)
 
 

@@ -74,6 +74,26 @@ def test_a_difference_is_judged_by_its_direction_and_noise(
     assert Comparison.of(worse, better).headline()[0]["verdict"] == "better"
 
 
+def test_hits_differ_by_chance_as_ndcg_does() -> None:
+    def verdict_of(after: float) -> str:
+        figures = {"ndcg_at_10": 0.10, "ndcg_at_10_std": 0.002, "hr_at_10": 0.20}
+        one = index("a", BEFORE, [*"pqrst"], evaluate=figures)
+        other = index("b", AFTER, [*"pqrst"], evaluate={**figures, "hr_at_10": after})
+        return str(Comparison.of(one, other).headline()[0]["verdict"])
+
+    # 2 x .002 x sqrt(2 / 3) is 3.3 % of NDCG@10, and so .0065 of HR@10
+    assert verdict_of(0.206) == "within the noise"
+    assert verdict_of(0.207) == "better"
+
+
+def test_perplexities_of_codebooks_of_other_sizes_are_not_judged() -> None:
+    one = index("a", [[0, 0], [1, 1], [2, 2]], [*"pqr"], report={"least_perplexity": 3.0})
+    smaller = index("b", [[0, 0], [1, 1], [1, 2]], [*"pqr"], report={"least_perplexity": 1.9})
+    same = index("c", [[0, 0], [1, 1], [2, 2]], [*"pqr"], report={"least_perplexity": 2.9})
+    assert Comparison.of(one, smaller).headline()[0]["verdict"] == ""
+    assert Comparison.of(one, same).headline()[0]["verdict"] == "worse"
+
+
 def test_the_page_in_a_browser(finished: Project, browser: Any) -> None:
     sids = SemanticIds.load(finished.path("data/sids.parquet"))
     moved = {item: ["<a_0>", f"<b_{row % 4}>", f"<c_{row // 4}>"] for row, item in enumerate(sids.item_ids)}

@@ -164,7 +164,7 @@ def test_ids_in_a_file_beside(tmp_path: Path, name: str) -> None:
         ("a\nb\n", "has 2 ids for the 20 rows"),
         ("a\n\nb\n", "line 2 is empty"),
         ("a\n" * 20, "1 item ids occur more than once"),
-        ("".join(f"i{row}\t{row + 1}\n" for row in range(20)), "each id beside its row, 0 to 19"),
+        ("".join(f"i{row}\t{row + 1}\n" for row in range(20)), "each id to its row, 0 to 19"),
     ],
 )
 def test_ids_beside_that_dont_fit(tmp_path: Path, content: str, said: str) -> None:
@@ -398,7 +398,7 @@ def test_embeddings_without_an_item(tmp_path: Path, policy: Any) -> None:
     assert frame["title"].to_list() == [None if name[-1] == "3" else f"t{name}" for name in kept]
     np.testing.assert_array_equal(np.load(paths[0]), VECTORS[[IDS.index(name) for name in kept]])
     none = read_metadata(write(tmp_path / "other.csv", "item_id,title\nX,x\nY,y\n"), "item_id")
-    with pytest.raises(InputError, match=r"20 rows have no id in prepare\.items, all that there are"):
+    with pytest.raises(InputError, match=r"20 rows have no id in prepare\.items, that is all of them"):
         items.prepare(source, none, Cleaning(missing_metadata=policy, unknown_items="skip"), *paths)
 
 
@@ -517,9 +517,9 @@ def test_recboles_atomic_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("user_id:token\titem_id:token\trating:float", "rating is no next item"),
+        ("user_id:token\titem_id:token\trating:float", "rating isn't a next item"),
         ("user_id:token\titem_id:token\trating:float\ttimestamp:float", "have no history"),
-        ("user_id\titem_id\trating", "rating is no next item"),
+        ("user_id\titem_id\trating", "rating isn't a next item"),
     ],
 )
 def test_split_files_without_a_history(tmp_path: Path, header: str, said: str) -> None:
@@ -543,7 +543,7 @@ def test_decimal_points_of_ids_are_recognised_and_said(tmp_path: Path, ids: list
     section = Interactions(source="x", **shop.SECTION)
     found = read_log(path, pl.Series("item_id", ids), section)
     assert found.items.tolist() == [0, 1]
-    assert "2 ids are read as those of the catalogue" in found.warnings[0]
+    assert "2 ids are taken for those of the catalogue" in found.warnings[0]
 
 
 def test_a_user_with_and_without_a_decimal_point_is_one(tmp_path: Path) -> None:
@@ -551,7 +551,7 @@ def test_a_user_with_and_without_a_decimal_point_is_one(tmp_path: Path) -> None:
     found = log(path)
     names = found.user_ids.to_list()
     assert [names[user] for user in found.users] == ["8.0", "7", "9", "7"]
-    assert "1 users are there with and without a decimal point, like 7.0" in found.warnings[0]
+    assert "1 users occur with and without a decimal point, e.g. 7.0" in found.warnings[0]
 
 
 def test_a_user_called_nan_is_warned_of(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_pipeline_runs_with_it(finished: Project, strategy: str) -> None:
     finished.succeed("dedupe")
     done = finished.run("report")
     assert done.returncode == 0, done.stderr
-    assert ("report: warning: Semantic IDs are of uneven length" in done.stderr) == (strategy == "append_colliding")
+    assert ("report: warning: Semantic IDs differ in length" in done.stderr) == (strategy == "append_colliding")
     finished.succeed("export")
 
 

@@ -110,6 +110,7 @@ def test_the_package_that_is_missing_is_named() -> None:
 def test_no_model_is_a_stage_that_ends_at_once(project: Project) -> None:
     project.succeed("embed")
     assert project.report("embed") == {"model": "none"}
+    assert pl.read_parquet(project.path("data/embedded.parquet")).shape == (0, 2)  # DVC warns of empty files
 
 
 def test_vectors_are_written_as_prepare_reads_them(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -543,7 +544,7 @@ def test_the_page_shows_it(shop: Project) -> None:
     assert "chart-recommendation" in text
     assert 'data-figure="evaluate.test.ndcg_at_10.mean"' in text
     assert 'data-figure="evaluate.controls.random.test.hr_at_10"' in text
-    assert "by chance alone, NDCG@10 of two runs" in text
+    assert "Noise: NDCG@10 of two runs" in text
 
 
 def index_json(shop: Project) -> dict[str, list[str]]:
@@ -585,7 +586,7 @@ def no_token(entries: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lacks, "lacks 1 of 60 items, item '7' for one"),
+        (lacks, "lacks 1 of 60 items, e.g. item '7'"),
         (shorter, "item '7' has 1 tokens, but others have 3"),
         (no_token, "item '7': 'a_1<b_2><c_3>' isn't a Semantic ID"),
         (lambda entries: [], "must be an object of item id -> list of tokens"),
@@ -666,3 +667,23 @@ def test_make_says_how_much_of_a_difference_is_noise() -> None:
     (_, single) = summary.recommends(evaluation(0.1, None), {"ndcg_at_10": 0.1041})
     assert "one seed" in single[1]
     assert summary.recommends({"method": "none", "reason": ""}, {}) == []
+
+
+def test_make_says_to_commit_the_baseline_where_its_metrics_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commits() -> int:
+        steps = summary.next_steps(
+            {"prepare": {"embeddings": "data/sample/embeddings.npy"}, "quant": {"method": "rqvae"}}
+        )
+        return sum(step.startswith("git commit --all") for step in steps)
+
+    monkeypatch.chdir(tmp_path)
+    assert commits() == 0
+    (tmp_path / "reports/metrics").mkdir(parents=True)
+    (tmp_path / "reports/metrics/index.json").write_text("{}")
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert commits() == 1
+    subprocess.run(["git", "add", "--all"], check=True)
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=n@n", "commit", "-qm", "all"], check=True)
+    assert commits() == 0

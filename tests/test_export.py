@@ -370,7 +370,7 @@ def uneven() -> tuple[SemanticIds, pl.DataFrame]:
 def test_more_than_three_levels_are_warned_of(tmp_path: Path) -> None:
     figures = export(tmp_path, *shop(levels=4), formats=["minionerec", "lcrec", "grid", "tokens"])
     (warning,) = [text for text in figures["warnings"] if "tokens:" in text]
-    assert warning.startswith("Semantic IDs have up to 4 tokens: MiniOneRec reads the first 3")
+    assert warning.startswith("Semantic IDs have up to 4 tokens: in three of its five fine-tuning tasks")
 
 
 def test_less_than_three_levels_are_warned_of(tmp_path: Path) -> None:
@@ -382,14 +382,14 @@ def test_less_than_three_levels_are_warned_of(tmp_path: Path) -> None:
 
 def test_uneven_semantic_ids(tmp_path: Path) -> None:
     sids, items = uneven()
-    with pytest.raises(InputError, match="grid can't hold Semantic IDs of uneven length"):
+    with pytest.raises(InputError, match="grid can't hold Semantic IDs that differ in length"):
         export(tmp_path / "refused", sids, items)
     assert list((tmp_path / "refused").iterdir()) == []
     formats = ["index", "minionerec", "lcrec", "prompt_completion", "trie"]
     figures = export(tmp_path / "sft", sids, items, formats=formats)
     index = load(tmp_path / "sft/index/shop.index.json")
     assert [len(sid) for sid in index.values()] == [3, 4] * 5
-    assert [text for text in figures["warnings"] if "uneven" in text and "LC-Rec and LETTER" in text]
+    assert [text for text in figures["warnings"] if "differ in length" in text and "LC-Rec and LETTER" in text]
 
 
 def test_items_that_share_a_semantic_id_are_warned_of(tmp_path: Path) -> None:
@@ -408,12 +408,12 @@ def test_titles_that_pandas_takes_for_missing_are_warned_of(tmp_path: Path) -> N
     rows = "u\t3\t0\nu\t3\t1\nu\t3\t2\n"
     figures = export(tmp_path / "sft", sids, items, source=inter(tmp_path / "inter", train=rows))
     assert pd.isna([row["item_title"] for row in read_csv(tmp_path / "sft", "train")]).all()
-    assert "3 titles such as NA or null: MiniOneRec reads them by pandas, as missing" in figures["warnings"]
+    assert "3 titles such as NA or null: MiniOneRec, through pandas, reads them as missing" in figures["warnings"]
 
 
 def test_no_records_are_warned_of(tmp_path: Path) -> None:
     figures = export(tmp_path, *shop(), tasks=[], formats=["messages", "tokens", "alpaca"])
-    assert figures["warnings"] == ["no record of any task: messages, alpaca hold nothing to train on"]
+    assert figures["warnings"] == ["there are no records at all: nothing to train on in messages, alpaca"]
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,9 @@ def test_no_row_to_train_on_is_warned_of(tmp_path: Path, rows: str, changes: dic
     figures = export(tmp_path / "sft", *shop(), source=source, **changes)
     split, task = figures["warnings"]
     assert split.startswith(f"no row is left for train: {said}")
-    assert task == "no train record of sid_history_to_sid: nothing in prompt_completion trains them"
+    assert task == (
+        "no train records of sid_history_to_sid: no row of the train split has all that they show and ask for"
+    )
     assert "train" not in figures["records"]["sid_history_to_sid"]
 
 
@@ -458,7 +460,23 @@ def test_titles_of_several_semantic_ids_are_counted_and_warned_of(tmp_path: Path
 def test_tasks_that_lack_titles_or_descriptions_to_train_on_are_warned_of(tmp_path: Path) -> None:
     sids, items = shop(["0"])
     figures = export(tmp_path, sids, items, tasks=["title_to_sid", "description_to_sid"], formats=["messages"])
-    assert figures["warnings"] == ["no train record of description_to_sid: nothing in messages trains them"]
+    assert figures["warnings"] == [
+        "no train records of description_to_sid: no item has a description (prepare.items names the "
+        "file, prepare.description_column its column)"
+    ]
+    items = items.with_columns(title=pl.lit(None, pl.String))
+    (tmp_path / "none").mkdir()
+    tasks = ["sid_history_to_sid", "title_to_sid", "sid_history_to_title", "description_to_sid"]
+    figures = write_all(tmp_path / "none", sids, items, None, wanted(tasks=tasks, formats=["messages"]))
+    assert figures["warnings"] == [
+        "there are no records at all: nothing to train on in messages",
+        "no train records of sid_history_to_sid, sid_history_to_title: there are no interactions "
+        "(interactions.source is data/none)",
+        "no train records of title_to_sid, sid_history_to_title: no item has a title (prepare.items names the "
+        "file, prepare.title_column its column)",
+        "no train records of description_to_sid: no item has a description (prepare.items names the "
+        "file, prepare.description_column its column)",
+    ]
 
 
 def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> None:
@@ -467,8 +485,8 @@ def test_no_interactions_are_warned_of_and_item_tasks_remain(tmp_path: Path) -> 
     assert shared == SHARED
     assert [text.split(":")[1].split()[0] for text in by_reader] == ["MiniOneRec", "LC-Rec"]
     assert untrained == (
-        "no train record of sid_history_to_sid, sid_history_to_title, title_history_to_sid, title_history_to_title "
-        "(interactions.source is data/none): nothing in alpaca, messages, prompt_completion, parquet trains them"
+        "no train records of sid_history_to_sid, sid_history_to_title, title_history_to_sid, title_history_to_title: "
+        "there are no interactions (interactions.source is data/none)"
     )
     assert {task for task, splits in figures["records"].items() if splits} == {
         "title_to_sid",
@@ -540,7 +558,12 @@ def test_the_size_is_said_before_it_is_written_and_is_about_right(
     rows = [(f"u{user}", (user * 7 + step) % items, step) for user in range(users) for step in range(4 + user)]
     table = "".join(f"{user},{item},{time}\n" for user, item, time in rows)
     (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\n" + table)
-    section = wanted(formats=formats, max_history=longest, tasks=["sid_history_to_sid", "title_to_sid"])
+    # some titles and descriptions are missing, a whole history's among them
+    frame = frame.with_columns(
+        title=pl.when(pl.int_range(items) % 7 < 4).then("title"),
+        description=pl.when(pl.int_range(items) % 3 > 0).then("description"),
+    )
+    section = wanted(formats=formats, max_history=longest, tasks=list(TASKS))
     interactions = read(tmp_path / "log.csv", names).interactions
     said: list[str] = []
     (tmp_path / "sft").mkdir()
@@ -557,4 +580,4 @@ def test_the_size_is_said_before_it_is_written_and_is_about_right(
     monkeypatch.setattr(estimate, "LARGE_BYTES", expected.bytes - 1)
     large = expected.warning(section)
     assert large is not None
-    assert f"export.max_history is {longest or 'null (all)'}" in large
+    assert f"export.max_history (now {longest or 'null, all items'})" in large

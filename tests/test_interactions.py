@@ -136,7 +136,7 @@ def test_ties_at_the_cut_go_to_the_later_split(tmp_path: Path) -> None:
 
 def test_all_at_once_leaves_nothing_to_train_on(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", item, 7) for item in "abcd"])
-    with pytest.raises(InputError, match=r"nothing is left to train on, interactions.ratios \[0.8, 0.1, 0.1\]"):
+    with pytest.raises(InputError, match=r"interactions.ratios \[0.8, 0.1, 0.1\] leave nothing to train on"):
         read(path, split="temporal")
 
 
@@ -161,6 +161,20 @@ def test_unknown_items_of_a_table(tmp_path: Path) -> None:
     assert no_train.startswith(f"{path}: there is nothing to train on: no user has 4 known interactions")
 
 
+@pytest.mark.parametrize("policy", ["error", "skip"])
+def test_where_no_item_is_known_the_keys_of_the_ids_are_named(tmp_path: Path, policy: str) -> None:
+    path = table(tmp_path / "log.csv", [("u", "x", 1), ("u", "y", 2), ("u", "z", 3)])
+    said = "none of its 3 items is in the catalogue: it has 'x', 'y', the catalogue 'a', 'b'; is {} right?"
+    with pytest.raises(InputError) as error:
+        read(path, unknown_items=policy)
+    key = "interactions.item_column (item_id) or prepare.item_id_column"
+    assert f"{path}: {said.format(key)}" == error.value.problems[-1]
+    folder = Path(inter(tmp_path / "inter", train="u\tx y\tz\n"))
+    with pytest.raises(InputError) as error:
+        read(folder, unknown_items=policy)
+    assert f"{folder / 'train.inter'}: {said.format('prepare.item_id_column')}" == error.value.problems[-1]
+
+
 def test_nothing_left_is_an_error_with_the_reasons(tmp_path: Path) -> None:
     path = table(tmp_path / "log.csv", [("u", "x", 1), ("v", "a", 2)])
     with pytest.raises(InputError, match=r"no interaction with a history is left \(unknown_item 1, duplicate 0"):
@@ -173,10 +187,10 @@ def test_unknown_items_of_inter_files(tmp_path: Path) -> None:
     assert rows_of(found) == {"train": [("u", ["a", "b"], "c")]}
     assert found.skipped == {"unknown_item": 1, "no_history": 2}
     assert found.warnings == [
-        f"{folder / 'train.inter'}: names 1 items that aren't in the catalogue, first in line 2: x; left out of "
-        "histories, and so are 1 of 4 lines, whose next item is one"
+        f"{folder / 'train.inter'}: names 1 item that isn't in the catalogue, first in line 2: x; left out of "
+        "histories; 1 of 4 lines are left out, their next item is unknown"
     ]
-    with pytest.raises(InputError, match="names 1 items that aren't in the catalogue, first in line 2: x"):
+    with pytest.raises(InputError, match="names 1 item that isn't in the catalogue, first in line 2: x"):
         read(folder)
 
 
@@ -461,7 +475,7 @@ def test_no_interactions() -> None:
 @pytest.mark.parametrize(
     ("rows", "changes", "said"),
     [
-        ([("u", item, time) for time, item in enumerate("abc")], {}, "no user has 4 known interactions, of which"),
+        ([("u", item, time) for time, item in enumerate("abc")], {}, "no user has 4 known interactions: leave_one_out"),
         (
             [("u", "a", 1), ("v", "a", 2), ("w", "a", 3), ("u", "b", 4), ("v", "b", 5)],
             {"split": "temporal", "ratios": [0.6, 0.0, 0.4]},

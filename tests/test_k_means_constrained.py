@@ -47,8 +47,8 @@ def constrained(method: str = "rqkmeans_constrained", **changes: Any) -> Params:
     own: dict[str, Any] = {"rqkmeans_constrained": config}
     if method == "rqkmeans_plus":
         plus = PARAMS.methods["rqkmeans_plus"]
-        update = {"rqkmeans_constrained": config, "warm_start": "rqkmeans_constrained", "epochs": 2, "warmup_epochs": 1}
-        own = {"rqkmeans_plus": plus.model_copy(update=update)}
+        update = {"warm_start": "rqkmeans_constrained", "epochs": 2, "warmup_epochs": 1}
+        own["rqkmeans_plus"] = plus.model_copy(update=update)
     return Params(**{**PARAMS.__dict__, "quant": quant, "methods": {**PARAMS.methods, **own}})
 
 
@@ -131,9 +131,8 @@ def test_what_is_missing_is_told_before_any_work(
     text = (ROOT / "params.yaml").read_text().replace("method: rqvae ", f"method: {method} ")
     text = text.replace("warm_start: rqkmeans ", "warm_start: rqkmeans_constrained ")
     (tmp_path / "params.yaml").write_text(text.replace("solver: scalable", f"solver: {solver}"))
-    section = "rqkmeans_plus.rqkmeans_constrained" if method == "rqkmeans_plus" else method
     with pytest.raises(
-        InputError, match=rf"quant\.{section}\.solver is '{solver}', .*: pip install '{install}'"
+        InputError, match=rf"quant\.rqkmeans_constrained\.solver is '{solver}', .*: pip install '{install}'"
     ) as error:
         params.load(tmp_path / "params.yaml", methods.CONFIGS)
     assert len(error.value.problems) == 1

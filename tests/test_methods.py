@@ -15,7 +15,7 @@ from sid.clustering import points
 from sid.clustering.balanced import size_bounds
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.errors import InputError
-from sid.params import Index
+from sid.params import Index, conflicts
 from sid.quantizers import assignment, levels, methods
 from sid.quantizers.assignment import assign, balanced_codes, nearest_codes, slack_of
 from sid.quantizers.npz import load_npz, save_npz
@@ -53,14 +53,18 @@ def test_the_warm_starts_section_is_asked_too_and_keys_are_named_in_full(monkeyp
     monkeypatch.setattr("sid.quantizers.levels.find_spec", lambda _name: None)
     wanted = settings("rqkmeans_plus")
     section = wanted.methods["rqkmeans_plus"]
-    exact = section.rqkmeans_constrained.model_copy(update={"solver": "exact"})  # type: ignore[attr-defined]
-    section = section.model_copy(update={"warm_start": "rqkmeans_constrained", "rqkmeans_constrained": exact})
-    (problem,) = section.conflicts(wanted.quant)
-    assert problem.startswith("quant.rqkmeans_plus.rqkmeans_constrained.solver is 'exact'")
-    assert section.model_copy(update={"warm_start_file": "old.npz"}).conflicts(wanted.quant) == []
-    assert section.model_copy(update={"warm_start": "rqkmeans"}).conflicts(wanted.quant) == []
-    with pytest.raises(InputError, match=r"quant\.rqkmeans_plus\."):
-        methods.fit(catalogue(100), dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_plus": section}))
+    exact = wanted.methods["rqkmeans_constrained"].model_copy(update={"solver": "exact"})
+
+    def configs(**changes: str) -> dict[str, Any]:
+        changed = section.model_copy(update={"warm_start": "rqkmeans_constrained", **changes})
+        return {**wanted.methods, "rqkmeans_plus": changed, "rqkmeans_constrained": exact}
+
+    (problem,) = conflicts(wanted.quant, configs())
+    assert problem.startswith("quant.rqkmeans_constrained.solver is 'exact'")
+    assert conflicts(wanted.quant, configs(warm_start_file="old.npz")) == []
+    assert conflicts(wanted.quant, configs(warm_start="rqkmeans")) == []
+    with pytest.raises(InputError, match=r"quant\.rqkmeans_constrained\.solver"):
+        methods.fit(catalogue(100), dataclasses.replace(wanted, methods=configs()))
 
 
 def seeds_of_levels(seed: int) -> list[int]:
@@ -81,7 +85,7 @@ def test_no_two_levels_of_any_two_seeds_draw_alike() -> None:
 
 @pytest.mark.parametrize("method", ["rqkmeans", "rqkmeans_constrained"])
 def test_rows_that_are_not_held_fit_the_same_codebooks(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The residual of a chunk, made anew from its codes, is what subtracting from held rows leaves, to the bit."""
+    """The residual of a chunk, computed from its codes, is what subtracting from held rows leaves, to the bit."""
     vectors = catalogue(300) + np.float32(3)
     held = methods.fit(vectors, settings(method))
     monkeypatch.setattr(points, "_HELD_BYTES", 0)

@@ -85,7 +85,7 @@ def first(prompts: dict[str, Any], task: str = "sid_history_to_sid") -> dict[str
         (lambda p: p["history"].pop("separator"), "history has no separator, must have one"),
         (
             lambda p: p["history"].update(separator="{sid}"),
-            "history has a placeholder {sid} in separator, there is none",
+            "history has a placeholder {sid} in separator, there are none",
         ),
         (lambda p: p["history"].update(title="x"), "history has a title without {title}"),
         (lambda p: p["history"].update(joint=""), "history has an unknown part joint"),

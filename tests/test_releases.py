@@ -158,7 +158,7 @@ DAMAGE: dict[str, tuple[Callable[[Project], object], str]] = {
     "no such release": (lambda p: p.params(published="releases/day9"), "releases/day9: no such folder (published in"),
     "no manifest": (
         lambda p: p.path("releases/day1/manifest.json").unlink(),
-        "releases/day1: holds no manifest.json, so it is no complete release",
+        "releases/day1: holds no manifest.json, so it isn't a complete release",
     ),
     "broken manifest": (
         lambda p: p.path("releases/day1/manifest.json").write_text("{"),
@@ -226,7 +226,7 @@ def test_a_release_is_whole_or_not_there(day1: Project, monkeypatch: pytest.Monk
     assert [path.name for path in day1.path("releases").iterdir()] == ["day1"]
     monkeypatch.setattr(publish, "write_json", real)
     kept = {path: path.read_bytes() for path in day1.path("releases/day1").iterdir()}
-    with pytest.raises(InputError, match="day1: is there already, and a release is never overwritten"):
+    with pytest.raises(InputError, match="day1: exists already, and a release is never overwritten"):
         publish_from(day1, "day1")
     assert kept == {path: path.read_bytes() for path in day1.path("releases/day1").iterdir()}
 
@@ -326,7 +326,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
         return done.stdout
 
     publish = (sys.executable, "-m", "stages.publish")
-    do(*publish, "day1", fails="publish: error: this folder has no commit of Git")
+    do(*publish, "day1", fails="publish: error: this folder has no Git commit")
     project.path(".gitignore").write_text("__pycache__/\n.checkpoints/\n")
     do("git", "init", "-q")
     do("git", "add", "-A")
@@ -334,7 +334,7 @@ def test_publish_wants_a_workspace_that_can_be_traced(day1: Project) -> None:
     do(*publish, "../day1", fails="publish: error: '../day1' can't be the name of a release")
     do(*publish, "day1", fails="out of date: run dvc repro")
     do(sys.executable, "-m", "dvc", "repro", "-q", "dedupe")
-    do(*publish, "day1", fails="are not as in Git, so the release couldn't be traced: commit ")
+    do(*publish, "day1", fails="from the last commit, so the release couldn't be traced: commit ")
     do("git", "add", "-A")
     do("git", "commit", "-qm", "an index")
     assert "60 items" in do(*publish, "day1")

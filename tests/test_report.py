@@ -290,7 +290,7 @@ def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.M
     page = check_page(text, reports)
     data = page.json["data"]
     assert data["found"] in (5, 10, 20)
-    assert f"This page knows {data['found']} of 300 items, drawn at random" in text
+    assert f"You can search {data['found']} of 300 items, drawn at random" in text
     assert len(json.dumps(data)) < 13_000
     assert all(len(found) == 5 for found in data["original"])
     assert len(data["codes"]) == 7
@@ -349,7 +349,7 @@ def test_what_each_reader_loses() -> None:
 
     assert lost((2, 4, 8), "reassign") == []
     (cut,) = lost((2, 4, 4), "append")
-    assert "up to 4 tokens: MiniOneRec reads the first 3" in cut
+    assert "up to 4 tokens: in three of its five fine-tuning tasks" in cut
     cut, uneven = lost((2, 4, 4), "append_colliding")
     assert "MiniOneRec" in cut
     assert "GRID" in uneven
@@ -419,7 +419,7 @@ def test_in_a_browser_search_and_map_answer(browser: Any, finished: Project, wid
     page.locator("#item section").filter(has_text="original").locator("button").first.click()
     assert data["items"][data["original"][17][0]][1] in page.inner_text("#item h3 >> nth=0")
     page.fill("#search", "no such thing")
-    assert page.inner_text("#found") == "No item of this page matches."
+    assert page.inner_text("#found") == "No item found."
 
     largest = max((name for name in data["codes"] if "." not in name), key=lambda name: data["codes"][name][1])
     page.locator("#map").scroll_into_view_if_needed()

@@ -13,7 +13,6 @@ from sid.params import NOT_GIVEN, Quant
 from sid.quantizers import npz, rqkmeans, rqkmeans_constrained, rqkmeans_plus
 from sid.quantizers.base import Scaling
 from sid.quantizers.residual import ResidualQuantizer
-from sid.quantizers.rqkmeans_constrained import RQKMeansConstrainedConfig
 from sid.quantizers.rqkmeans_plus import RQKMeansPlusConfig
 from tests.conftest import CATALOGUE, needs_catalogue
 from tests.test_training import SMALL, clouds
@@ -31,8 +30,6 @@ def config(**changes: Any) -> RQKMeansPlusConfig:
     own = {
         "warm_start": "rqkmeans",
         "warm_start_file": NOT_GIVEN,
-        "rqkmeans": KMEANS,
-        "rqkmeans_constrained": RQKMeansConstrainedConfig(slack=1, solver="scalable", max_iters=8, n_init=1, n_jobs=1),
         "residual_decoder": True,
     }
     return RQKMeansPlusConfig(**{**shared, **own, **changes})
@@ -159,8 +156,8 @@ def test_what_does_not_fit_the_warm_start_is_refused_all_at_once() -> None:
     with pytest.raises(InputError) as caught:
         rqkmeans_plus.fit(clouds(), quant(e_dim=30), config(), warm_start=before)
     assert caught.value.problems == (
-        "quant.e_dim is 30: must be 32, the dimension of the embeddings, with quant.method rqkmeans_plus, "
-        "whose codebooks live in the input's space",
+        "quant.e_dim is 30: must be 32, the dimension of the embeddings, which is also that of the "
+        "codebooks with quant.method rqkmeans_plus",
         "quant.rqkmeans_plus.warm_start takes vectors of 20 dimensions, the embeddings have 32",
         "quant.num_emb_list is [16, 12, 8] but the codebooks of quant.rqkmeans_plus.warm_start have [4]",
     )

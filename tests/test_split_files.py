@@ -102,7 +102,7 @@ def test_counts_are_read_again_and_are_none_without_interactions(tmp_path: Path)
     assert (loaded.train.tolist(), loaded.total.tolist()) == (counts.train.tolist(), counts.total.tolist())
     assert pl.read_parquet(path).columns == ["item_id", "train", "total"]
     assert load_counts(path, IDS.rename("other")) is not None
-    with pytest.raises(InputError, match="is of other items than the prepared ones, run the interactions"):
+    with pytest.raises(InputError, match="belongs to other items than the prepared ones; run the interactions"):
         load_counts(path, IDS.reverse())
     save_counts(path, Counts.zero(8), IDS, "none")
     assert load_counts(path, IDS) is None
@@ -111,7 +111,7 @@ def test_counts_are_read_again_and_are_none_without_interactions(tmp_path: Path)
 def test_splits_of_other_items_are_refused(tmp_path: Path) -> None:
     train, *_ = write(tmp_path, read(table(tmp_path / "log.csv", LOG)))
     for ids in ([*"abcdefg"], [*"abcdefhg"], ["ab", *"cdefgh"], [*"abcdefghi"]):
-        with pytest.raises(InputError, match="is of other items than the prepared ones"):
+        with pytest.raises(InputError, match="belongs to other items than the prepared ones"):
             load_split(train, pl.Series("item_id", ids))
 
 
@@ -131,9 +131,9 @@ def test_files_that_are_not_ours_are_refused(tmp_path: Path, load: Any) -> None:
 def test_a_split_that_says_nothing_of_its_source_is_refused(tmp_path: Path) -> None:
     train, *_ = write(tmp_path, read(table(tmp_path / "log.csv", LOG)))
     pq.write_table(pq.read_table(train).replace_schema_metadata({}), train)
-    with pytest.raises(InputError, match="says nothing of its source"):
+    with pytest.raises(InputError, match="doesn't say what it was made from"):
         load_split(train)
-    with pytest.raises(InputError, match="is of other items"):
+    with pytest.raises(InputError, match="belongs to other items"):
         load_split(train, IDS)
 
 
@@ -242,7 +242,7 @@ def test_the_stage_warns_of_what_it_leaves_out(finished: Project) -> None:
     assert done.returncode == 0
     first, second = done.stderr.splitlines()
     assert first.startswith(
-        "interactions: warning: log.csv: names 1 items that aren't in the catalogue, first in line 4: 03; did you mean"
+        "interactions: warning: log.csv: names 1 item that isn't in the catalogue, first in line 4: 03; did you mean"
     )
     assert first.endswith("1 of 4 rows (25%) are left out")
     assert second.startswith("interactions: warning: log.csv: there is nothing to train on: no user has 4 known")

@@ -186,6 +186,12 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
         key(quant__rqkmeans_plus__warm_start_file="no/such/file.pth"),
         ["report", "train"],
     ),
+    "the section of the method that the used one starts from": (
+        "rqkmeans_plus",
+        key(quant__rqkmeans__max_iters=7),
+        ["report", "train"],
+    ),
+    "the section of the method that an unused one starts from": ("rqvae", key(quant__rqkmeans__max_iters=7), []),
     "an unused method's section": ("rqkmeans", key(quant__rqvae__lr=0.5), []),
     "the used method's section": ("rqkmeans", key(quant__rqkmeans__max_iters=7), ["report", "train"]),
     "another method": ("rqkmeans", key(quant__method="rqvae"), ["report", "train"]),
@@ -211,7 +217,7 @@ ROWS: dict[str, tuple[str, Edit, list[str]]] = {
     "a wording": ("rqkmeans", comment("prompts/en.yaml"), ["export"]),
     "a new quantizer's file": ("rqkmeans", new("sid/quantizers/fsq.py"), []),
     "a new strategy's file": ("rqkmeans", new("sid/dedupe/other.py"), []),
-    "a release to go on from": (
+    "a release to continue": (
         "rqkmeans",
         key(published="releases/day1"),
         ["align", "dedupe", "delta", "index", "report", "train"],

@@ -353,7 +353,7 @@ def test_what_stands_for_a_file_that_is_not_there(tmp_path: Path, folder: bool) 
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
     for name in ("lfs/a.parquet", "lfs2/a.csv", "lfs3/a.npy"):
         path = write(tmp_path / name, pointer)
-        with pytest.raises(InputError, match=r"a\.\w+: is a pointer of Git LFS .* git lfs pull"):
+        with pytest.raises(InputError, match=r"a\.\w+: is a Git LFS pointer .* git lfs pull"):
             files.find(path.parent if folder else path, "k", ["csv", "parquet", "npy"])
     (tmp_path / "links").mkdir()
     (tmp_path / "links/a.csv").symlink_to("/nowhere/b.csv")
@@ -477,7 +477,7 @@ def test_ids_of_every_type(tmp_path: Path, column: pa.Array, want: list[str]) ->
         (pa.array([1.0, 2.0**60]), "row 1 has a"),
         (pa.array([True]), "column 'a' is bool"),
         (pa.array([[1]]), "column 'a' is list"),
-        (pa.array([b"\xff"]), "no UTF-8 text"),
+        (pa.array([b"\xff"]), "not UTF-8 text"),
     ],
 )
 def test_ids_that_are_none(tmp_path: Path, column: pa.Array, said: str) -> None:

@@ -394,7 +394,7 @@ def test_killed_three_times_it_ends_as_if_unbroken(tmp_path: Path) -> None:
         [sys.executable, "-u", "-c", KILLED, tmp_path], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("goes on after epoch") == 3
+    assert done.stdout.count("resuming after epoch") == 3
     assert (tmp_path / "broken.pth").read_bytes() == (tmp_path / "unbroken.pth").read_bytes()
     assert len(list((tmp_path / "broken").iterdir())) == 1  # kept until told that the result is safe
 

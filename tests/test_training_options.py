@@ -377,21 +377,19 @@ def test_the_warm_start_is_the_method_named_fitted_by_its_own_section_or_the_fil
     vectors = clouds(100, 8)
     wanted = settings("rqkmeans_plus", num_emb_list=(6, 5), e_dim=8)
     base = wanted.methods["rqkmeans_plus"].model_copy(update={"epochs": 1, "lr": 1e-9, "warmup_epochs": 0})
-    sections = {
-        "rqkmeans": base.rqkmeans.model_copy(update={"max_iters": 1}),
-        "rqkmeans_constrained": base.rqkmeans_constrained.model_copy(update={"max_iters": 1}),
-    }
     found = {}
-    for name, section in sections.items():
+    for name in ("rqkmeans", "rqkmeans_constrained"):
+        section = wanted.methods[name]
+        short = section.model_copy(update={"max_iters": 1})
         alone = methods.fit(vectors, settings(name, num_emb_list=(6, 5)), None)
         alone.quantizer.save(tmp_path / f"{name}.pth")
-        for kind, changes in {
-            "named": {"warm_start": name},
-            "short": {"warm_start": name, name: section},
-            "file": {"warm_start_file": str(tmp_path / f"{name}.pth")},
-        }.items():
-            chosen = base.model_copy(update=changes)
-            params = wanted.__class__(**{**vars(wanted), "methods": {"rqkmeans_plus": chosen}})
+        for kind, changes, own in (
+            ("named", {"warm_start": name}, section),
+            ("short", {"warm_start": name}, short),
+            ("file", {"warm_start_file": str(tmp_path / f"{name}.pth")}, short),
+        ):
+            configs = {"rqkmeans_plus": base.model_copy(update=changes), name: own}
+            params = wanted.__class__(**{**vars(wanted), "methods": configs})
             found[name, kind] = methods.fit(vectors, params).figures["warm_start_mse"]
         assert found[name, "named"] == found[name, "file"] != found[name, "short"]
     assert found["rqkmeans", "named"] != found["rqkmeans_constrained", "named"]

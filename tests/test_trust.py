@@ -310,13 +310,13 @@ def test_a_finished_training_survives_what_fails_after_it(finished: Project, tmp
     assert "goes on" not in killed.stdout
     full = train(FAIL_AT_COMMIT.format(how="raise OSError(28, 'No space left on device')"))
     assert full.returncode == 1
-    assert "rqvae: goes on after epoch 3" in full.stdout
+    assert "rqvae: resuming after epoch 3" in full.stdout
     assert full.stderr == "train: error: disk: No space left on device\n"
     assert project.path("data/quantizer.pth").read_text() == "old"
     assert has_states(tmp_path / "root")
     again = train(FAIL_AT_COMMIT.format(how="commit(self)"))
     assert again.returncode == 0
-    assert "rqvae: goes on after epoch 3" in again.stdout
+    assert "rqvae: resuming after epoch 3" in again.stdout
     assert {name: project.contents().get(name) for name in unbroken} == unbroken
     assert not has_states(tmp_path / "root")
     assert not has_states(project.folder)
@@ -353,10 +353,15 @@ BACK = (
             KeyboardInterrupt(),
             "after epoch 40",
             130,
-            "train: interrupted; run the same again and it goes on after epoch 40",
+            "train: interrupted; run the same command again to continue after epoch 40",
         ),
-        (KeyboardInterrupt(), None, 130, "train: interrupted; run the same again and it begins anew"),
-        (_Terminated(), "after epoch 40", 143, "train: terminated; run the same again and it goes on after epoch 40"),
+        (KeyboardInterrupt(), None, 130, "train: interrupted; run the same command again to start over"),
+        (
+            _Terminated(),
+            "after epoch 40",
+            143,
+            "train: terminated; run the same command again to continue after epoch 40",
+        ),
         (InputError("x: is wrong"), None, 1, "train: error: x: is wrong"),
         (OSError(28, "No space left on device", "x"), None, 1, "train: error: x: No space left on device"),
     ],
@@ -423,7 +428,7 @@ def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     os.close(here)
     text = re.sub(r"\x1b\[[0-9;]*m", "", written.decode()).split("^C", 1)[1]
     lines = [line.split("\r")[-1] for line in text.replace("\r\n", "\n").splitlines() if line.strip()]
-    assert re.fullmatch(r"train: interrupted; run the same again and it goes on after epoch \d+", lines[0])
+    assert re.fullmatch(r"train: interrupted; run the same command again to continue after epoch \d+", lines[0])
     assert lines[1] == BACK
     assert lines[2].startswith("ERROR: failed to reproduce 'train'")
     assert len(lines) == 3

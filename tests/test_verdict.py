@@ -139,6 +139,38 @@ def test_a_recommender_must_gain_by_the_index(own: float, std: float | None, cha
     assert len(verdict.verdict({**graded(), "evaluate": without}).points) == len(verdict.verdict(graded()).points)
 
 
+@pytest.mark.parametrize(
+    ("counts", "popular", "said"),
+    [
+        (0.09, 0.01, "Counting which items are used together, without Semantic IDs, recommends better than the index"),
+        (0.079, 0.01, "Counting which items are used together, without Semantic IDs, recommends as well as the index"),
+        (0.07, 0.09, "The same list of popular items for everyone recommends better than the index"),
+        (0.07, 0.01, None),
+    ],
+)
+def test_an_index_that_simple_counts_beat_is_not_good(counts: float, popular: float, said: str | None) -> None:
+    controls = {"random": 0.05, "popularity": popular, "co_occurrence": counts}
+    evaluation = {
+        "seeds": [0, 1, 2],
+        "test": {"ndcg_at_10": {"mean": 0.08, "std": 0.002}},
+        "controls": {name: {"test": {"ndcg_at_10": value}} for name, value in controls.items()},
+    }
+    found = verdict.verdict({**graded(), "evaluate": evaluation})
+    assert found.grade == ("good" if said is None else "fair")
+    (first, *rest) = found.points[-(1 if said is None else 2) :]
+    assert first.grade == "good"
+    assert [point.text.split(":")[0] for point in rest] == ([] if said is None else [said])
+    assert all(f"{max(counts, popular):.4f} and 0.0800" in point.text for point in rest)
+
+
+@pytest.mark.parametrize(("equal", "said"), [(0.31, "31 % instead of 5.0 % in quick trials"), (0.04, "balanced evens")])
+def test_uneven_codes_are_to_be_balanced_only_where_that_makes_no_more_collisions(equal: float, said: str) -> None:
+    trials = {"rqkmeans": {"collision_rate": 0.05}, "rqkmeans_constrained": {"collision_rate": equal}}
+    found = verdict.verdict(graded(**{LEVEL_1 + "perplexity": 30.0}, report__trials=trials))
+    (point,) = [point for point in found.points if point.grade != "good"]
+    assert said in point.advice
+
+
 def test_a_weak_point_says_what_to_do() -> None:
     trial = {"method": "rqkmeans", "num_emb_list": "256 x 256", "collision_rate": 0.08, "r2": 0.7}
     changes = {"dedupe__moved_share": 0.55, "report__mse_added_share": 0.17, "report__before__collision_rate": 0.5}

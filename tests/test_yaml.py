@@ -167,7 +167,7 @@ def test_an_alias_of_an_alias_costs_no_copies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: {b: 2020-01-31}", "a.b is 2020-01-31, a date to YAML: write it in quotes"),
+        ("a: {b: 2020-01-31}", "a.b is 2020-01-31, which YAML reads as a date: quote it"),
         ("a: {b: !!binary aGk=}", "a.b has the tag tag:yaml.org,2002:binary: must be text, a number"),
         ("a: !!int word", "a is word: can't be read as int"),
         ("a: {1: x}", "line 1: the key 1 must be text"),
@@ -175,8 +175,8 @@ def test_an_alias_of_an_alias_costs_no_copies(tmp_path: Path) -> None:
         ("a: {<<: 1}", "a: << must name a mapping"),
         ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "b has << twice"),
         ("%YAML 1.1\n---\na: on", "is YAML 1.1 by its first line, must be 1.2"),
-        ("a: &a [*a]", "holds itself by an alias"),
-        ("a: &a {x: *a}", "holds itself by an alias"),
+        ("a: &a [*a]", "contains itself through an alias"),
+        ("a: &a {x: *a}", "contains itself through an alias"),
     ],
 )
 def test_what_params_have_no_use_for_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
@@ -205,3 +205,24 @@ def test_a_missing_and_a_binary_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(InputError, match="not UTF-8"):
         read_yaml(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n  b: [1, 2\n  c: 3\n", "2:6: not valid YAML: this [ isn't closed by ]"),
+        ("a: {b: 1\nc: 2\n", "1:4: not valid YAML: this { isn't closed by }"),
+        ("a: 'x\nb: 2\n", "1:4: not valid YAML: this quote isn't closed"),
+        ("a:\n\tb: 3\n", "2:1: not valid YAML: a tab can't be used here"),
+        ("a:\n  items: dt: 3\n", "2:12: not valid YAML: a colon isn't expected here"),
+        ("a:\n  b: 1\n c: 2\n", "3:2: not valid YAML: doesn't belong after what comes before it"),
+        ("a:\n  b: 1\n  c\nd: 2\n", "3:3: not valid YAML: must be 'key: value'"),
+        ("a: *.csv\n", "1:4: not valid YAML: a value that starts so must be quoted"),
+        ("a: @x\n", "1:4: not valid YAML: a value that starts so must be quoted"),
+    ],
+)
+def test_a_mistake_in_yaml_is_one_line_with_its_place(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, text)
+    (line,) = error.value.problems
+    assert line.startswith(f"{tmp_path / 'params.yaml'}:{said}")

@@ -1,1 +1,1 @@
-"""Put what people do into the vectors before they are quantized: `methods.align` runs the method that is chosen."""
+"""Put user behaviour into the vectors before they are quantized: `methods.align` runs the method that is chosen."""

@@ -1,4 +1,4 @@
-"""What every method of alignment takes and returns, and the aligner that is left for new items.
+"""What every method of alignment takes and returns, and the aligner that is saved for new items.
 
 An aligner is arrays and plain text in one .npz, read without pickle and without torch.
 """
@@ -34,9 +34,9 @@ Make = Callable[[int], Vectors]
 
 @dataclass(frozen=True)
 class Aligner:
-    """Takes the vectors of items into the space of the aligned ones, by text alone: for items that nobody used yet.
+    """Maps vectors into the aligned space by text alone, for items that no one has used yet.
 
-    A vector's direction u, seen from `centre`, goes through what the method learnt: u + u @ shift, or that and
+    A vector's direction u from `centre` is mapped by what the method learnt: u + u @ shift, or that and
     gelu(u @ hidden + bias) @ out; it keeps its distance from the centre. Where there is `beside`, `scales[0]` times
     the result and `scales[1]` times u @ beside are in one row.
 
@@ -96,7 +96,7 @@ def load(path: str | Path) -> Aligner:
     """Read what `Aligner.save` wrote.
 
     Raises:
-        InputError: missing or broken file, or no aligner.
+        InputError: the file is missing, broken, or isn't an aligner.
     """
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -113,7 +113,7 @@ def load(path: str | Path) -> Aligner:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Item vectors of a user's own model of what people do.
+    """Item vectors from a user's own model of behaviour.
 
     Attributes:
         vectors: (M, B) float32, finite.
@@ -134,8 +134,8 @@ class Inputs:
         wanted: the keys of the section `align` that methods share.
         config: the method's own section.
         checkpoints: a folder for the states of unfinished trainings, or None.
-        behaviour: a user's own vectors of what people do, or None.
-        blank: makes what is needed in between and is as large as the vectors.
+        behaviour: a user's own behaviour vectors, or None.
+        blank: makes matrices as large as the vectors, for what is needed in between.
     """
 
     vectors: Vectors
@@ -168,7 +168,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Aligned:
-    """What a method returns beside the vectors that it wrote.
+    """What a method returns, apart from the vectors that it wrote.
 
     Attributes:
         aligner: for new items.

@@ -1,4 +1,4 @@
-"""Read a user's own item vectors of what people do, as `fuse` puts them beside the text's."""
+"""Read a user's own behaviour vectors of items, which `fuse` appends to those of the text."""
 
 from __future__ import annotations
 

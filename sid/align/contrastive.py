@@ -37,7 +37,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     """Train the network and write what it makes of every item; nothing where the graph has no edge.
 
     Args:
-        inputs: `config` is the section `align.contrastive`; an unfinished training goes on from `checkpoints`.
+        inputs: `config` is the section `align.contrastive`; an unfinished training continues from `checkpoints`.
         make: called once with D.
 
     Raises:
@@ -96,7 +96,7 @@ def _train(
         with torch.no_grad():
             for name, value in weights.items():
                 value.copy_(saved["weights"][name])
-        tqdm.write(f"contrastive: goes on after step {done:,}")
+        tqdm.write(f"contrastive: resuming after step {done:,}")
     for step in tqdm(range(done, steps), "contrastive", initial=done, total=steps, unit="step", disable=None):
         first, second = _draw(graph, ends, config.batch_size, np.random.default_rng([inputs.seed, step]))
         rate = min((step + 1) / max(1.0, _WARM_UP * steps), 1.0) * 0.5 * (1 + np.cos(np.pi * step / steps))

@@ -76,7 +76,7 @@ def figures(inputs: Inputs, done: Aligned, aligned: Vectors | None, warnings: Se
 
 
 def headline(found: dict[str, Any]) -> dict[str, Any]:
-    """The few that people compare from run to run, as reports/metrics/align.json holds them."""
+    """The few figures that runs are compared by, as reports/metrics/align.json holds them."""
     return {name: found[name] for name in ("neighbours_kept", "used_together_after")}
 
 

@@ -1,4 +1,4 @@
-"""Vectors of what people do, beside those of the text, each weighed so that a stated share of the variance is its own.
+"""Behaviour vectors appended to those of the text, scaled to a given share of the variance.
 
 The vectors come from a user's own model, or from the graph of the train split: the singular vectors of its weights,
 each divided by the square roots of both degrees (as in spectral clustering: Ng et al., NeurIPS 2001), scaled by the
@@ -53,7 +53,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
         behaviour = factors(graph, known, config.dim, inputs.seed)
     missing = len(found.units) - len(known)
     if inputs.behaviour is not None and missing:
-        warnings = (f"{missing:,} items have no vector in align.behaviour and get one by their text",)
+        warnings = (f"{missing:,} items have no vector in align.behaviour and get one predicted from their text",)
     ridge = Ridge(found.units.shape[1], behaviour.shape[1])
     for part in chunks(len(known), 16 * found.units.shape[1]):
         ridge.add(found.units[known[part]], behaviour[part], known[part])

@@ -24,7 +24,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     Args:
         inputs: `config` is that method's section.
         make: called once, with the dimension of the aligned vectors, or not at all: then these are the vectors as
-            they are, because the method is `none`, nobody used two items, or what people did predicts nothing.
+            they are, because the method is `none`, nobody used two items, or the interactions predict nothing.
 
     Raises:
         InputError: settings that the data can't meet, or a training that failed.

@@ -10,8 +10,8 @@ differs from catalogue to catalogue. `auto` asks the train split: of some users 
 evidence is taken under which the item of that step is found best among the neighbours of the one before it. Where the
 graph predicts nothing, the answer is 'infinite', and no vector moves.
 
-Items without neighbours move as their text says: by a linear map from a direction to where items like it moved, a
-ridge regression whose penalty is chosen on a fifth of the items with neighbours. It is all that a new item needs.
+Items without neighbours move as predicted from their text: by a linear map from a direction to where similar items
+moved, a ridge regression whose penalty is chosen on a fifth of the items with neighbours. New items need nothing else.
 
 Smoothing over a graph of co-occurrence: Faruqui et al., Retrofitting Word Vectors to Semantic Lexicons (NAACL 2015);
 weights by evidence: Efron and Morris, Stein's estimation rule and its competitors (JASA 1973).
@@ -62,7 +62,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     weights = neighbour_weights(graph, config.popularity)
     evidence, tried = _evidence(inputs, config, found)
     if not np.isfinite(evidence):
-        said = "what people did predicts no step of the train split better than the text does: no vector was moved"
+        said = "the interactions predict no step of the train split better than the text does, so no vector was moved"
         return Aligned(UNCHANGED.aligner, {"evidence": None, "evidence_tried": tried}, (said,))
     shares = _shares(graph.degrees, config.alpha, evidence)
     ridge = Ridge(found.units.shape[1])

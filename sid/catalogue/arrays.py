@@ -62,14 +62,14 @@ def _npy(path: Path) -> NDArray[Any]:
             is_npy = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
         if is_npy and "Python objects" in str(error):
             raise InputError(f"{path}: holds pickled objects, must be a float array (rows, dim)") from None
-        reason = str(error) if is_npy else "it doesn't begin as one"
+        reason = str(error) if is_npy else "its first bytes are wrong"
         raise InputError(f"{path}: broken, or not a .npy file ({reason})") from None
     if not isinstance(matrix, np.ndarray):
-        raise InputError(f"{path}: holds an archive, must be one float array (rows, dim); call it .npz")
+        raise InputError(f"{path}: holds an archive, must be one float array (rows, dim); rename it to .npz")
     beyond = path.stat().st_size - matrix.offset - matrix.nbytes if isinstance(matrix, np.memmap) else 0
     if beyond:  # several calls of numpy.save with one open file
         raise InputError(
-            f"{path}: has {beyond} bytes behind its {matrix.shape[0] if matrix.ndim else 1} rows, which may be more "
+            f"{path}: has {beyond} bytes after its {matrix.shape[0] if matrix.ndim else 1} rows, which may be more "
             "arrays: must hold one; write each to a file of its own in a folder"
         )
     return matrix

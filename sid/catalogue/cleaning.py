@@ -84,7 +84,7 @@ def prepare(
     """Stream a source into the prepared artifacts.
 
     Writes `vectors_path` (.npy, float32, C order, (N, D)) and `items_path` (Parquet, N rows in the same order:
-    item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 24 bytes a row, and a
+    item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 24 bytes per row, and a
     chunk; the vectors themselves stream.
 
     Returns:
@@ -125,7 +125,7 @@ def prepare(
     found = outliers.figures(shape, ids, _LISTED)
     warnings = _warnings_of_rows(source.path, shape, scan, found, ids, cleaning)
     if len(shape.outliers) and cleaning.outliers == "error":
-        raise InputError(f"{warnings[0]}, must be none under prepare.outliers: error")
+        raise InputError(f"{warnings[0]}; prepare.outliers: error allows none")
     if len(shape.outliers) and cleaning.outliers == "clip":
         rows = np.load(vectors_path, mmap_mode="r+")
         outliers.pull_in(rows, shape)
@@ -183,8 +183,8 @@ def _warnings_of_rows(
         rows = shape.outliers[:5].tolist()
         named = ", ".join(f"{ids[row]} ({shape.times_median(row):,.0f} times as far as usual)" for row in rows)
         done = {
-            "warn": "codes will be about them: prepare.outliers clip or drop takes care of them",
-            "clip": "moved in as far as the farthest other row (prepare.outliers: clip)",
+            "warn": "they will dominate the codes: set prepare.outliers to clip or drop",
+            "clip": "moved in to the distance of the farthest other row (prepare.outliers: clip)",
             "drop": "left out (prepare.outliers: drop)",
             "error": "refused",
         }[cleaning.outliers]
@@ -200,8 +200,8 @@ def _warnings_of_rows(
     if shape.dominant:
         numbers = f"dimension{'s' if len(shape.dominant) > 1 else ''} {listed(shape.dominant)}"
         warnings.append(
-            f"{path}: {numbers} of {len(shape.centre)} hold {shape.dominant_share:.1%} of the variance: codes will be "
-            "about little else; scale or remove these dimensions if that isn't intended"
+            f"{path}: {numbers} of {len(shape.centre)} hold {shape.dominant_share:.1%} of the variance: the codes will "
+            "describe little else; scale or remove these dimensions if that isn't intended"
         )
     if shape.constant:
         warnings.append(
@@ -286,13 +286,13 @@ def _refuse(scan: _Scan, cleaning: Cleaning, path: Path) -> None:
     """Refuse what may not be: vectors that are missing, NaN and Inf."""
     if scan.missing_rows and cleaning.of_missing == "error":
         raise InputError(
-            f"{path}: {len(scan.missing_rows)} rows have no vector (items {listed(scan.missing_rows)}), must be none "
-            "unless prepare.missing_vectors is drop or zero"
+            f"{path}: {len(scan.missing_rows)} rows have no vector (items {listed(scan.missing_rows)}); set "
+            "prepare.missing_vectors to drop or zero to allow this"
         )
     if cleaning.invalid_rows != "error" or not (scan.nan_rows or scan.inf_rows):
         return
     kinds = [f"{len(ids)} rows with {kind} (items {listed(ids)})" for kind, ids in _kinds(scan) if ids]
-    raise InputError(f"{path}: {' and '.join(kinds)}, must be none under prepare.invalid_rows: error")
+    raise InputError(f"{path}: {' and '.join(kinds)}; prepare.invalid_rows: error allows none")
 
 
 def _kinds(scan: _Scan) -> list[tuple[str, list[str]]]:
@@ -324,14 +324,14 @@ def _of_rows(metadata: Metadata, all_ids: pl.Series, path: Path, cleaning: Clean
     without_item = all_ids.filter(~all_ids.is_in(found["item_id"].implode()))
     problems = []
     if len(without_row) and (cleaning.unknown_items == "error" or len(without_row) == len(found)):
-        all_of_them = ", all that there are" if len(without_row) == len(found) else ""
+        all_of_them = ", that is all of them" if len(without_row) == len(found) else ""
         problems.append(
             f"prepare.items: {len(without_row)} ids have no row in {path}{all_of_them}: {listed(without_row)}"
             f"{differences(without_row, all_ids)}"
             + ("" if all_of_them else " (prepare.unknown_items: skip leaves them out)")
         )
     if len(without_item) and (cleaning.missing_metadata == "error" or len(without_item) == len(all_ids)):
-        all_of_them = ", all that there are" if len(without_item) == len(all_ids) else ""
+        all_of_them = ", that is all of them" if len(without_item) == len(all_ids) else ""
         problems.append(
             f"{path}: {len(without_item)} rows have no id in prepare.items{all_of_them}: {listed(without_item)}"
             f"{differences(without_item, found['item_id'])}"
@@ -375,7 +375,7 @@ def _same_numbers(frame: pl.DataFrame, ids: pl.Series, warnings: list[str]) -> p
     if not other:
         return frame
     one, same = next(iter(other.items()))
-    warnings.append(f"prepare.items: {len(other):,} ids are read as those of the embeddings, like {one} as {same}")
+    warnings.append(f"prepare.items: {len(other):,} ids are taken for those of the embeddings, e.g. {one} for {same}")
     return frame.with_columns(pl.col("item_id").replace(other))
 
 

@@ -103,13 +103,13 @@ def _by_row(path: Path, pairs: list[tuple[str, Any]], either: bool = False) -> l
     found = [_ordered(rows, names) for rows, names in ((seconds, firsts), (firsts, seconds))]
     if either and None not in found and found[0] != found[1]:
         raise InputError(
-            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}: which are the rows can't be told, "
-            "must be a list of ids in the order of the rows"
+            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}, so it isn't clear which are the "
+            "rows: must be a list of ids in the order of the rows"
         )
     for names in found:
         if names is not None:
             return names
-    raise InputError(f"{path}: must have each id beside its row, 0 to {len(pairs) - 1}, each row once")
+    raise InputError(f"{path}: must map each id to its row, 0 to {len(pairs) - 1}, each row once")
 
 
 def _ordered(rows: list[Any], names: list[Any]) -> list[str] | None:

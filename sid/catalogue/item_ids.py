@@ -18,7 +18,7 @@ def load_ids(path: str | Path) -> pl.Series:
 
 
 def refuse_duplicates(item_ids: pl.Series, where: str) -> None:
-    """Raise InputError with the count and the first five ids if any id stands more than once."""
+    """Raise InputError with the count and the first five ids if any id occurs more than once."""
     repeated = item_ids.filter(item_ids.is_duplicated())
     if len(repeated):
         distinct = repeated.unique(maintain_order=True)

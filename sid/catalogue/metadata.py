@@ -155,7 +155,7 @@ def _of_columns(
 ) -> pl.DataFrame:
     names = [name for name in dict.fromkeys(table.names) if name and name not in skip]
     left_out |= {name: "it holds the vectors" for name in table.names if name in skip}
-    left_out |= {name: "its name is there more than once" for name in names if table.names.count(name) > 1}
+    left_out |= {name: "its name occurs more than once" for name in names if table.names.count(name) > 1}
     left_out |= {name: f"it holds {kind}" for name, kind in table.types.items() if name in names and _no_text(kind)}
     # text that old writers of Parquet don't mark as such
     for name in {item_id_column, *named} & left_out.keys() & table.types.keys():

@@ -1,4 +1,4 @@
-"""Texts as people have them: lists written as text, words that mean nothing, HTML."""
+"""Texts as they come: lists written as text, words that mean nothing, HTML."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def parse(value: Any) -> list[float] | None:
         return _numbers(_split(text)) if text else None
     if isinstance(value, list | tuple):
         return _numbers(value) or None
-    raise ValueError(f"{value!r:.40} is no list")
+    raise ValueError(f"{value!r:.40} isn't a list")
 
 
 def _split(text: str) -> list[str]:

@@ -21,7 +21,6 @@ from sid.clustering.distances import add_rows, check_pair
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.points import Centred, Points, centred, draw_rows, inside, sub_seed, with_labels, within
 from sid.clustering.prices import (
-    COLD,
     COOL,
     LARGE_ROWS,
     LARGE_SAMPLE,
@@ -77,7 +76,7 @@ def balanced_kmeans(
     start: Tensor | None = None,
     engine: Engine = LOCAL,
 ) -> Clustering:
-    """k-means whose cluster sizes lie within `size_bounds(N, k, slack)`, always.
+    """k-means whose cluster sizes are within `size_bounds(N, k, slack)`, always.
 
     After Bradley, Bennett & Demiriz, Constrained K-Means Clustering (MSR-TR-2000-65), with the assignment by
     entropic prices (Cuturi, NeurIPS 2013) in place of a flow over all N x K pairs.
@@ -85,7 +84,7 @@ def balanced_kmeans(
     Args:
         vectors: (N, D) float32, any device: a tensor, which may be a read-only memory map, or `Points`.
         k: number of centroids, 1 <= k <= N.
-        slack: how far sizes may lie from N // k; 0 is the tightest, 1 the seed's, larger lowers the inertia.
+        slack: how far sizes may be from N // k; 0 is the tightest, 1 the seed's, larger lowers the inertia.
         solver: `scalable`, linear in N; or `exact`, OR-tools' minimum cost flow at each iteration, for up to
             about 10,000 rows.
         max_iters: assignments; 8 to 25 is sane.
@@ -142,7 +141,7 @@ def balanced_assign(
 ) -> Tensor:
     """The labels of least squared distance in sum with size_min to size_max rows for each centroid.
 
-    `scalable` lies within about 0.1 % of the optimum (1 % is tested), `exact` within the rounding of the costs,
+    `scalable` is within about 0.1 % of the optimum (1 % is tested), `exact` within the rounding of the costs,
     1e-9 of the largest.
 
     Args:
@@ -203,7 +202,7 @@ def share_out(
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code
-    return settle(problem, labels, prices, 2*COOL * spread)
+    return settle(problem, labels, prices, 2 * COOL * spread)
 
 
 def _check_solver(solver: str) -> None:
@@ -240,7 +239,7 @@ def _iterations(
         else:
             for part, code in choices(problem, prices):
                 labels[part] = code
-            labels = settle(problem, labels, prices, 2*COOL * spread)
+            labels = settle(problem, labels, prices, 2 * COOL * spread)
             sums = _sums(rows, labels, len(table), problem.engine)
         table, inertia = _means(sums, labels, table, total)
         problem, sample = _with_table(problem, table), _with_table(sample, table)

@@ -196,7 +196,7 @@ def all_distances(rows: Tensor, centroids: Tensor) -> Tensor:
     """(x - c)^2 of each row and each centroid, (n, K) float64, whose argmin is `nearest`, ties included.
 
     Args:
-        rows: (n, D) float32; about 16 (K + D) bytes a row are in use at once.
+        rows: (n, D) float32; about 16 (K + D) bytes per row are in use at once.
         centroids: (K, D) float32 on the same device, K >= 1, finite.
 
     Raises:

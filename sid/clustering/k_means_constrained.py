@@ -89,7 +89,7 @@ def check_spread(spread: float) -> None:
     if spread < 10 * _STEP:
         raise InputError(
             f"vectors: lie {spread:.2g} from their mean, must be {10 * _STEP:g} or more with solver "
-            f"k_means_constrained, which rounds distances to {_STEP:g}: write prepare.normalize: l2 or solver: scalable"
+            f"k_means_constrained, which rounds distances to {_STEP:g}: set prepare.normalize: l2 or solver: scalable"
         )
 
 
@@ -101,5 +101,5 @@ def _check_rows(rows: np.ndarray) -> None:
     if far >= _STEP * _MOST_STEPS:
         raise InputError(
             f"vectors: lie up to {far:.2g} apart, must be below {_STEP * _MOST_STEPS:.2g} with solver "
-            "k_means_constrained: write prepare.normalize: l2 or solver: scalable"
+            "k_means_constrained: set prepare.normalize: l2 or solver: scalable"
         )

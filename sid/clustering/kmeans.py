@@ -83,7 +83,7 @@ def kmeans(
 
     Args:
         vectors: (N, D) float32, any device: a tensor, which may be a read-only memory map, or `Points`, which read
-            the rows a part at a time. Never written to; copied where the copy takes at most half of `budget_mib`.
+            the rows one part at a time. Never written to; copied where the copy takes at most half of `budget_mib`.
         k: number of centroids, 1 <= k <= N.
         max_iters: bound on Lloyd's iterations; 10 to 50 is sane.
         tol: stop once an iteration lowers the inertia by less than this share; 0 runs until no label changes.

@@ -19,7 +19,7 @@ from sid.clustering.scores import PART_BYTES, Problem, TableScores
 
 # Rows a cluster, and in all, on which even cold prices are found first where there are twice as many or more.
 LARGE_SAMPLE, LARGE_ROWS = 1024, 1 << 18
-SAMPLE = 128  # rows a cluster on which prices are found while it is warm; only the last, cold ones need all rows
+SAMPLE = 128  # rows per cluster on which prices are found while it is warm; only the last, cold ones need all rows
 # Temperatures as shares of the spread of the distances. From no prices they fall from hot to cool by a factor a step,
 # from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
 _HOT, WARM, COOL, COLD = 1.0, 0.15, 0.02, 0.003

@@ -33,7 +33,7 @@ class Scores(Protocol):
 
     @property
     def width(self) -> int:
-        """Float32 values a row that making its scores takes beside them."""
+        """Float32 values per row that computing its scores takes in addition to them."""
         ...
 
     @property

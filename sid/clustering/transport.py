@@ -74,7 +74,7 @@ class _Graph:
 
     Of each cluster only the rows that lie nearest to leaving it are held, as many as the budget allows, with their
     scores for all clusters; `reach` is what the first row that isn't held would cost. Paths that could be shorter
-    by such a row wait until the cluster's rows have been chosen anew.
+    by such a row wait until the cluster's rows have been chosen again.
     """
 
     def __init__(self, problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> None:

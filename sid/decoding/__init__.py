@@ -1,4 +1,4 @@
-"""Generation with a language model: only Semantic IDs that exist, and from what was generated back to items.
+"""Generation with a language model, restricted to existing Semantic IDs, and the way back from tokens to items.
 
 Works with anything that Hugging Face `generate` drives; neither transformers nor torch is imported here.
 """

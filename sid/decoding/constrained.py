@@ -1,4 +1,4 @@
-"""Constrained generation: a function for Hugging Face `generate` that allows only Semantic IDs that exist."""
+"""Constrained generation: a function for Hugging Face `generate` that allows only existing Semantic IDs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class TokenIds(Protocol):
 class AllowedTokens:
     """A function for `generate(prefix_allowed_tokens_fn=...)`; made by `prefix_allowed_tokens`.
 
-    It keeps nothing between its calls: one object may serve any number of `generate` calls on prompts of its length,
-    also in several threads at once.
+    It keeps no state between calls: one object may serve any number of `generate` calls on prompts of its length,
+    also from several threads at once.
 
     Attributes:
         prompt_length: tokens of each sequence that `generate` starts from.
@@ -44,10 +44,10 @@ class AllowedTokens:
     _following: Callable[[tuple[int, ...]], list[int]]
 
     def __call__(self, batch_id: int, input_ids: TokenIds) -> list[int]:
-        """The token ids that may come next: never none.
+        """The token ids that may come next, at least one.
 
         Args:
-            batch_id: not looked at; all prompts have the same Semantic IDs.
+            batch_id: ignored; all prompts have the same Semantic IDs.
             input_ids: (length,) the sequence so far, with its prompt and padding.
 
         Raises:
@@ -100,11 +100,11 @@ class _Continuations:
 def prefix_allowed_tokens(
     tokenizer: Tokenizer, sids: SemanticIds | Trie, prompt_length: int, eos_token_id: int | None = None
 ) -> AllowedTokens:
-    """A `prefix_allowed_tokens_fn` that lets `generate` write Semantic IDs that exist, then the end, and nothing else.
+    """A `prefix_allowed_tokens_fn` that lets `generate` write one existing Semantic ID, then the end, and nothing else.
 
-    Beam search then gives as many different Semantic IDs as there are beams, if there are as many. At a million
-    items it needs a sort at first, and microseconds per token and beam. For the next prompts, call `after` on what this
-    returns instead: it needs no second look at the tokenizer.
+    Beam search then returns different Semantic IDs in all beams, if there are enough. For a million items the
+    first call takes a sort, and each token of a beam microseconds. For prompts of another length, call `after` on
+    the result, which doesn't check the tokenizer again.
 
     Args:
         tokenizer: a transformers tokenizer that has the tokens of all Semantic IDs.

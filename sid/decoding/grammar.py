@@ -1,4 +1,4 @@
-"""The Semantic IDs that exist as a grammar or a regular expression, for the guided decoding of inference servers."""
+"""The existing Semantic IDs as a grammar or a regular expression, for the guided decoding of inference servers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def ebnf(sids: SemanticIds | Trie) -> Iterator[str]:
 def lark(sids: SemanticIds | Trie) -> Iterator[str]:
     """The same in Lark's syntax, as llguidance reads it (vLLM's and SGLang's backend `guidance`, `llguidance`).
 
-    llguidance takes added tokens of the form <...> for special ones, which a grammar has to name without quotes and a
-    regular expression can't name.
+    llguidance treats added tokens of the form <...> as special tokens, which a grammar has to name without quotes and
+    a regular expression can't name.
     """
     return _rules(Trie.of(sids), "start", ": ", "")
 

@@ -1,4 +1,4 @@
-"""From what a model generated to the items that it means."""
+"""From generated tokens or text to items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TokenIds(Protocol):
 
 
 class ItemLookup:
-    """From what a model generated to the items that it means; made by `item_lookup`."""
+    """Finds the items of generated tokens or text; made by `item_lookup`."""
 
     def __init__(self, trie: Trie, vocabulary: Vocabulary | None) -> None:
         self._trie, self._vocabulary = trie, vocabulary
@@ -27,7 +27,7 @@ class ItemLookup:
     def of_text(self, text: str) -> list[str]:
         """The ids of all items with the last Semantic ID in a text, in catalogue order; none if no item has it.
 
-        Whitespace between its tokens doesn't count: some tokenizers decode them so.
+        Whitespace between its tokens is ignored, since some tokenizers decode them with spaces.
         """
         codes = parse_last(text)
         return self._trie.items(codes) if codes else []
@@ -36,7 +36,7 @@ class ItemLookup:
         """The same for token ids, with or without the prompt before and the end and padding after.
 
         Raises:
-            InputError: there is no tokenizer to read ids by, or there are several sequences, as of a batch.
+            InputError: there is no tokenizer to read ids with, or there are several sequences, as in a batch.
         """
         if self._vocabulary is None:
             raise InputError("item_lookup: needs the tokenizer to read token ids")
@@ -58,7 +58,7 @@ class ItemLookup:
 
 
 def item_lookup(sids: SemanticIds | Trie, tokenizer: Tokenizer | None = None) -> ItemLookup:
-    """What finds the items of generated text, or with the tokenizer of generated token ids.
+    """An object that finds the items of generated text and, with a tokenizer, of generated token ids.
 
     Raises:
         InputError: the tokenizer lacks tokens of Semantic IDs or splits them.

@@ -1,4 +1,4 @@
-"""Where the embeddings of new tokens may start: at the mean of the words of the items that have them."""
+"""Start values for the embeddings of new tokens: the mean of the words of the items that have them."""
 
 from __future__ import annotations
 

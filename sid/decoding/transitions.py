@@ -21,14 +21,14 @@ _ARRAYS = ("row_pointers", "tokens", "states", "ends", "code_sizes")
 
 @dataclass(frozen=True)
 class Transitions:
-    """A trie of tokens in CSR form, the arrays that STATIC decodes by on accelerators.
+    """A trie of tokens in CSR form, the arrays that STATIC uses to decode on accelerators.
 
     From state s, `tokens[row_pointers[s]:row_pointers[s + 1]]` may come next, and lead to the `states` at the same
-    places. State 0 is the start.
+    positions. State 0 is the start.
 
     Attributes:
         row_pointers: (S + 1,) int64.
-        tokens: (E,) int32, ascending within a state: places in `sid.ids.vocabulary` (new_tokens.json has it), or
+        tokens: (E,) int32, ascending within a state: positions in `sid.ids.vocabulary` (new_tokens.json has it), or
             token ids after `for_tokenizer`.
         states: (E,) int32, the state that each token leads to.
         ends: (S,) bool, whether a Semantic ID may end in the state.
@@ -134,7 +134,7 @@ class Transitions:
         """Read what `save` wrote.
 
         Raises:
-            InputError: the file is missing, or no such archive.
+            InputError: the file is missing or isn't such an archive.
         """
         try:
             with np.load(path, allow_pickle=False) as found:

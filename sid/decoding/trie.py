@@ -1,4 +1,4 @@
-"""The Semantic IDs that exist, as a trie in sorted arrays: what may follow a prefix, and which items a SID has."""
+"""The existing Semantic IDs as a trie in sorted arrays: what may follow a prefix, and which items have a SID."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Trie:
 
     @classmethod
     def of(cls, sids: SemanticIds | Trie) -> Trie:
-        """The trie of a catalogue: a sort, a second for a million items. A trie is returned as it is."""
+        """The trie of a catalogue, by a sort: about a second for a million items. A trie is returned unchanged."""
         if isinstance(sids, Trie):
             return sids
         order = np.lexsort(sids.codes.T[::-1])

@@ -1,4 +1,4 @@
-"""Between codes and the ids that a tokenizer gives to their tokens."""
+"""Maps codes to the ids that a tokenizer gives their tokens, and back."""
 
 from __future__ import annotations
 

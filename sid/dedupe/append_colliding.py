@@ -19,7 +19,7 @@ def append_colliding(
 ) -> tuple[Codes, int]:
     """Add a code 0..n-1 to the items of a group of n equal codes, and none (-1) to an item alone.
 
-    Without taken codes a newcomer can change one Semantic ID of before: the item that was alone so far and now shares
+    Without taken codes a new item can change one Semantic ID of before: the item that was alone so far and now shares
     its codes gets the code 0. That comes with MiniOneRec's form. Taken codes never change: an item alone that is
     published stays without a token, and the first that joins it gets 0.
 

@@ -24,7 +24,7 @@ def figures(
         after: (N, L) or (N, L + 1) the codes that the strategy gave.
         code_sizes: codes there are at each level of `after`.
         wanted: the strategy and its bounds.
-        published: the items that hold their Semantic IDs, if the index goes on from a release.
+        published: the items that hold their Semantic IDs, if the index continues a release.
 
     Returns:
         `strategy`; `max_items_per_sid`: how many items it lets share a Semantic ID, 1 for all but reassign;

@@ -19,7 +19,7 @@ _SAME = 1e-12  # costs that differ by less than this share of the largest are th
 # Temperatures at which prices are found, as shares of the spread of costs: from hot to cold, each _FALL of the one
 # before. While it is hot a sample of the rows is enough.
 _HOT, _WARM, _COLD, _FALL = 1.0, 0.05, 0.003, 0.3
-_SAMPLE = 32  # rows a code
+_SAMPLE = 32  # rows per code
 _STEPS = 12  # most Newton steps at a temperature
 _CLOSE = 1e-2  # share of the rows at the wrong code at which they stop
 _REACH = 60.0  # most temperatures that a step moves a price

@@ -212,7 +212,7 @@ def _evict(work: _Work, crowd: RowNumbers, level: int, counts: Integers, capacit
     place = np.full(len(crowd), width)
 
     def aim(items: Integers) -> None:
-        """Find the nearest codes with room anew, `width` or as many as there are, for (n,) items of the crowd."""
+        """Find the nearest codes with room once more, at most `width`, for (n,) items of the crowd."""
         is_open = np.flatnonzero(counts < capacity)
         kept = min(width, len(is_open))
         for part in slices(len(items), len(counts)):

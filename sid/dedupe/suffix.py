@@ -26,7 +26,7 @@ def number(
         strategy: the name of the strategy that asks, for the message.
         max_suffix: numbers that a group may need at most, as many as the new level may have codes.
         taken: (t, L or L + 1) codes that others hold, with their numbers in the last column, if it is there and isn't
-            -1. A group goes on with the next number, or fills what was left free among those held.
+            -1. A group continues with the next number, or fills what was left free among those held.
         popularity: (N,) by which a group is numbered, the highest first; None: in the order of rows.
 
     Returns:

@@ -22,7 +22,7 @@ class Work:
         codes: (n, L) their raw codes, in the order in which they are settled wherever nothing else decides.
         costs: of their next codes, asked by their row numbers 0..n-1.
         taken: (t, L or L + 1) the Semantic IDs that others hold and keep: those of published items, and those that
-            are reserved. -1 in the last column stands for 'no token'.
+            are reserved. -1 in the last column means 'no token'.
         popularity: (n,) interactions with each item; the item with the most keeps a contested Semantic ID. None:
             the item that would lose most by leaving keeps it.
         engine: runs what can be done for many items at once.

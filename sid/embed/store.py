@@ -85,3 +85,9 @@ def write_vectors(path: Path, ids: pl.Series, there: pl.Series, vectors: Vectors
     flat = pa.array(np.ascontiguousarray(vectors).ravel())
     lists = pa.LargeListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~there.to_numpy()))
     pq.write_table(pa.table({columns[0]: ids.to_arrow().cast(pa.large_string()), columns[1]: lists}), path)
+
+
+def write_nothing(path: Path, columns: tuple[str, str]) -> None:
+    """Write what `write_vectors` would for no item at all."""
+    types = (pa.large_string(), pa.large_list(pa.float32()))
+    pq.write_table(pa.table({name: pa.array([], kind) for name, kind in zip(columns, types, strict=True)}), path)

@@ -1,4 +1,4 @@
-"""Ray runs the passes: each piece is a task, on whatever machine of the cluster has room for it.
+"""Ray runs the passes: each piece is a task, on any machine of the cluster with room for it.
 
 Tasks read their rows from the files themselves, which all machines must reach by the same path. A task of `map` uses as
 many threads as this process would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a

@@ -37,7 +37,7 @@ class Index:
 
     @classmethod
     def of(cls, codes: Codes, code_sizes: tuple[int, ...]) -> Index:
-        """An index of codes (N, L), N >= 1; in the last column alone -1 may stand for 'no token'."""
+        """An index of codes (N, L), N >= 1; in the last column alone -1 may mean 'no token'."""
         if (codes[:, -1] == NO_TOKEN).any():
             codes = codes.copy()
             codes[:, -1] += 1

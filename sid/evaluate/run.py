@@ -67,7 +67,7 @@ def evaluate(
         code_sizes: L of them.
         splits: train, valid and test, whose items are row numbers of codes.
         config: the section `evaluate`, of method transformer.
-        checkpoints: a folder where a run that is cut off leaves what it has, and goes on from; None leaves nothing.
+        checkpoints: a folder where an interrupted run leaves its state, and continues from; None leaves nothing.
 
     Raises:
         InputError: a split has nothing to train on or to ask for, one user alone, CUDA is asked for and not there, or
@@ -170,7 +170,7 @@ def warnings(figures: Mapping[str, Any]) -> list[str]:
 
 
 def headline(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    """The figures that people compare from run to run, as reports/metrics/evaluate.json holds them: of test."""
+    """The figures that runs are compared by, as reports/metrics/evaluate.json holds them: of test."""
     if figures["method"] == "none":
         return {}
     test = figures["test"]

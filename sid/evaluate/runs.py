@@ -154,7 +154,7 @@ def train_all(jobs: Sequence[Job], data: Data, config: Evaluate, checkpoints: Pa
     work = _Work(data, config, device, folder)
     total = config.epochs * len(jobs)
     if folder is not None and (before := Checkpoints(folder, _KEPT).epoch()):
-        tqdm.write(f"evaluate: goes on after epoch {min(before, total)} of {total}")
+        tqdm.write(f"evaluate: resuming after epoch {min(before, total)} of {total}")
     with tqdm(total=total, desc="evaluate", unit="epoch", disable=None) as bar:
         epochs = [0] * len(jobs)
 

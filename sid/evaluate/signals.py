@@ -27,7 +27,7 @@ def signals(codes: Codes, asked: Questions) -> dict[str, Any]:
     Returns:
         For `level_1` and `level_2` (where L is 2 or more): `last` and `any`, shares of the questions; `last_random` and
         `any_random`, what they are for targets drawn from all questions' targets whatever the history; and
-        `items_with_neighbour`, the share of the N items that share so many codes with another item.
+        `items_with_neighbour`, the share of the N items that share this many codes with another item.
     """
     offsets = asked.histories.offsets
     lengths = asked.histories.lengths

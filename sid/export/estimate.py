@@ -15,7 +15,7 @@ import numpy as np
 from sid.export.formats import FORMATS
 from sid.export.histories import Behaviour, Histories
 from sid.export.prompts import TASKS, Prompts
-from sid.export.records import records
+from sid.export.records import count_records, records
 from sid.export.source import Source
 from sid.params import Export
 
@@ -30,8 +30,9 @@ class Estimate:
     """What is to be expected.
 
     Attributes:
-        records: of all tasks and splits, those without a title counted in; 0 where no format is made of them.
-        bytes: of what grows with interactions or tasks, in all formats together; the rest grows with the items alone.
+        records: of all tasks and splits; 0 where no format is made of them.
+        bytes: about how many, of what grows with interactions or tasks, in all formats together; the rest grows
+            with the items alone.
     """
 
     records: int
@@ -39,16 +40,17 @@ class Estimate:
 
     def line(self) -> str:
         """For the terminal."""
-        return f"about {self.records:,} records, {shown(self.bytes)}" if self.records else f"about {shown(self.bytes)}"
+        size = f"about {shown(self.bytes)}"
+        return f"{self.records:,} records, {size}" if self.records else size
 
     def warning(self, wanted: Export) -> str | None:
         """A line that names the keys that decide, where the export is large; None elsewhere."""
         if self.bytes < LARGE_BYTES:
             return None
-        longest = "null (all)" if wanted.max_history is None else f"{wanted.max_history}"
+        longest = "null, all items" if wanted.max_history is None else f"{wanted.max_history}"
         return (
-            f"the export is large, {self.line()}: export.max_history is {longest}, less makes records shorter; "
-            "export.keep_longest_only and fewer of export.tasks or export.formats make fewer"
+            f"the export is large, {self.line()}: a lower export.max_history (now {longest}) makes records shorter; "
+            "export.keep_longest_only, fewer export.tasks and fewer export.formats make fewer of them"
         )
 
 
@@ -61,7 +63,7 @@ def shown(size: int) -> str:
 
 
 def estimate(source: Source, prompts: Prompts, wanted: Export) -> Estimate:
-    """Write a few records of each task and split as the formats would, and multiply.
+    """Count the records, write a few of each task and split as the formats would, and multiply.
 
     A sample is of rows at even distances, so that long and short histories count by their shares.
     """
@@ -72,7 +74,7 @@ def estimate(source: Source, prompts: Prompts, wanted: Export) -> Estimate:
         if TASKS[task].history_of:
             splits = [] if source.behaviour is None else source.behaviour.splits
         for split in splits:
-            total = len(source.items) if split is None else len(split)
+            total = count_records(task, source.catalogue, split)
             if not total:
                 continue
             count += total

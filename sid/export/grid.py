@@ -31,8 +31,8 @@ def _write(folder: Path, source: Source) -> int:
 def _warnings(source: Source) -> list[str]:
     if source.uneven:
         raise InputError(
-            "export.formats: grid can't hold Semantic IDs of uneven length, GRID reads a rectangular tensor; leave it "
-            "out, or use another dedupe.strategy than append_colliding"
+            "export.formats: grid can't hold Semantic IDs that differ in length, GRID reads a rectangular tensor; "
+            "leave it out, or use another dedupe.strategy than append_colliding"
         )
     if source.sharing:
         return [f"{source.sharing:,} items share a Semantic ID: GRID can't distinguish them"]

@@ -96,7 +96,7 @@ class Behaviour:
 
     @cached_property
     def sequences(self) -> Sequences:
-        """All that each user did, whatever `export` leaves out of the rows."""
+        """Everything each user did, including what `export` leaves out of the rows."""
         return user_sequences(self.read.splits, len(self.read.user_ids))
 
 

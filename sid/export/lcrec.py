@@ -46,16 +46,16 @@ def _warnings(source: Source) -> list[str]:
     found = []
     if source.uneven:
         found.append(
-            "Semantic IDs are of uneven length: LC-Rec and LETTER allow the end only after the last level when they "
-            "decode, and so can't write the shorter ones"
+            "Semantic IDs differ in length: LC-Rec and LETTER end one only after the last level, so they can't "
+            "generate the shorter ones"
         )
     if source.behaviour is None:
-        return [*found, "no interactions: LC-Rec and LETTER open an inter.json too"]
+        return [*found, "no interactions: LC-Rec and LETTER also need an inter.json"]
     sequences = source.behaviour.sequences
     if not holds_out_last(source.behaviour.read, sequences, _SHORTEST):
         found.append(
-            "LC-Rec and LETTER hold out each user's last two items themselves: the splits of the other formats are not "
-            "theirs, and what is held out there is trained on here"
+            "LC-Rec and LETTER hold out each user's last two items themselves: their splits aren't those of the other "
+            "formats, and they may train on what those hold out"
         )
     short = int((np.diff(sequences.offsets) < _SHORTEST).sum())
     if short:

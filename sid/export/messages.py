@@ -1,4 +1,4 @@
-"""Chats of system, user and assistant, for TRL's SFTTrainer and whatever else applies a chat template.
+"""Chats of system, user and assistant, for TRL's SFTTrainer and others that apply a chat template.
 
 Source: docs/source/dataset_formats.md of huggingface/trl.
 """

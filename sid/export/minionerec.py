@@ -118,11 +118,11 @@ def _warnings(source: Source) -> list[str]:
     found = minionerec_warnings(len(source.sids.code_sizes), source.uneven, source.sharing)
     missing = int(source.titles.filter(source.titles != "").is_in(list(_MISSING_TO_PANDAS)).sum())
     if missing:
-        found.append(f"{missing:,} titles such as NA or null: MiniOneRec reads them by pandas, as missing")
+        found.append(f"{missing:,} titles such as NA or null: MiniOneRec, through pandas, reads them as missing")
     there = {split.name for split in source.behaviour.splits if len(split)} if source.behaviour else set()
     absent = [name for name in SPLITS if name not in there]
     if absent:
-        found.append(f"no interactions for {', '.join(absent)}: MiniOneRec opens a CSV file of each split")
+        found.append(f"no interactions for {', '.join(absent)}: MiniOneRec needs a CSV file for each split")
     return found
 
 

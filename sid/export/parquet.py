@@ -1,4 +1,4 @@
-"""All of every record as Parquet, for whatever reads tables."""
+"""Every field of every record as Parquet."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def _faults(task: Task, wording: object) -> Iterable[str]:
         if part in _QUESTION:
             shown |= names
     if not faults and task.shown not in shown:
-        faults.append(f"shows no {{{task.shown}}} in instruction or input, nothing to answer from")
+        faults.append(f"shows no {{{task.shown}}} in instruction or input, so there is nothing to answer from")
     return faults
 
 
@@ -173,6 +173,6 @@ def _placeholders(part: str, templates: Mapping[str, object], allowed: Iterable[
     faults = []
     if any(form or conversion for _, _, form, conversion in fields):
         faults.append(f"has a placeholder with a format in {part}, must be a plain {{name}}")
-    must = f"must be {', '.join(sorted(allowed))}" if allowed else "there is none here"
+    must = f"must be {', '.join(sorted(allowed))}" if allowed else "there are none here"
     faults += [f"has a placeholder {{{name}}} in {part}, {must}" for name in sorted(names - set(allowed))]
     return names, faults

@@ -19,8 +19,8 @@ def warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
     found = minionerec_warnings(levels, uneven, sharing)
     if uneven:
         found.append(
-            "Semantic IDs are of uneven length: GRID reads a rectangular tensor and can't hold them, and a decoder "
-            "without a trie can't know where one ends"
+            "Semantic IDs differ in length: GRID reads a rectangular tensor and can't hold them, and a decoder without "
+            "a trie can't know where one ends"
         )
     return found
 
@@ -30,8 +30,8 @@ def minionerec_warnings(levels: int, uneven: bool, sharing: int) -> list[str]:
     found = []
     if levels > LEVELS_READ:
         found.append(
-            f"Semantic IDs have up to {levels} tokens: MiniOneRec reads the first {LEVELS_READ} in three of its five "
-            "fine-tuning tasks and cuts off the rest, which distinguishes items"
+            f"Semantic IDs have up to {levels} tokens: in three of its five fine-tuning tasks MiniOneRec reads only "
+            f"the first {LEVELS_READ} and so can't distinguish items that share these"
         )
     if levels < LEVELS_READ or (levels == LEVELS_READ and uneven):
         found.append(

@@ -118,6 +118,25 @@ def records(
                 yield from _history_records(name, task, catalogue, behaviour.user_ids, split, prompts, seed, left_out)
 
 
+def count_records(name: str, catalogue: Catalogue, split: Histories | None) -> int:
+    """How many records of a task `records` makes of a split, or of the catalogue where `split` is None."""
+    task = TASKS[name]
+    if split is None:
+        return len(catalogue.with_all((task.shown, task.asked)))
+    titled = (catalogue.titles != "").to_numpy()
+    if "title" not in (task.history_of, task.asked) or titled.all():
+        return len(split)
+    count = 0
+    for part in chunks(len(split), 3 * 64):
+        starts, targets = split.starts[part], split.targets[part]
+        first = int(starts.min())
+        shown = titled[split.items[first : int(targets.max()) + 1]]
+        before = np.r_[0, shown.cumsum()]
+        kept = before[targets - first] > before[starts - first] if task.history_of == "title" else np.True_
+        count += int((kept & shown[targets - first]).sum() if task.asked == "title" else kept.sum())
+    return count
+
+
 def _item_records(
     name: str, task: Task, catalogue: Catalogue, prompts: Prompts, seed: int, left_out: Counter[tuple[str, str]]
 ) -> Iterator[Record]:

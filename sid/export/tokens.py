@@ -1,6 +1,6 @@
 """`new_tokens.json`: a JSON list of every token there can be, for a tokenizer's add_tokens.
 
-For the new items of an index that goes on from a release, those that the release didn't have: none, as a rule.
+For the new items of an index that continues a release, those that the release didn't have: none, as a rule.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ import polars as pl
 from tqdm import tqdm
 
 from sid.errors import InputError
+from sid.export.columns import is_blank
 from sid.export.estimate import estimate
 from sid.export.formats import FORMATS
 from sid.export.histories import TRAIN, Behaviour
-from sid.export.prompts import TASKS, Prompts
+from sid.export.prompts import TASKS, Prompts, Task
 from sid.export.records import records
 from sid.export.source import RecordWriter, Source
 from sid.ids import SemanticIds
@@ -41,7 +42,7 @@ def write_all(
     """Write the files of `wanted.formats` into an empty folder, each format into a folder of its name.
 
     Records of `wanted.tasks` are made once and handed to all formats of records as they come; formats of the
-    catalogue and of sequences are written one after another. Where the index goes on from a release, all formats are
+    catalogue and of sequences are written one after another. Where the index continues a release, all formats are
     written once more into the folder `NEW`, of the items whose Semantic IDs are new and the records that ask for them.
 
     Args:
@@ -52,7 +53,7 @@ def write_all(
     Returns:
         The figures of reports/export.json: `dataset`, `items`, `items_without_title`, `levels`, `vocabulary` (tokens
         of all levels); `shared_titles`: how many `titles` belong to `items` with different Semantic IDs;
-        `new`, where the index goes on from a release: `items`, `tokens` that it didn't have, and `formats`;
+        `new`, where the index continues a release: `items`, `tokens` that it didn't have, and `formats`;
         `interactions` per split, `skipped_interactions` per reason (see `Behaviour`), `users` with a row in a split
         and `users_left_out`; `records` and `records_left_out` (those without a title or description) per task and
         split; per format `files` and `records` (entries or rows of formats that hold no records); `warnings`: what
@@ -63,7 +64,7 @@ def write_all(
             Semantic IDs, or Semantic IDs that a format's reader can't read.
     """
     if not items["item_id"].equals(sids.item_ids):
-        raise InputError("the prepared items are not those of the Semantic IDs; run the pipeline from prepare on")
+        raise InputError("the prepared items and the Semantic IDs belong to different catalogues; run dvc repro")
     prompts = Prompts.load(wanted.prompts)
     behaviour = None if interactions is None else Behaviour.of(interactions, wanted)
     source = Source(wanted.dataset, sids, items, behaviour)
@@ -90,7 +91,7 @@ def write_all(
     counts.update(dict.fromkeys(of_records, made.total()))
     new_counts.update(dict.fromkeys(of_records, made_new))
     if of_records:
-        warnings += _no_train_records(of_records, made, wanted, behaviour)
+        warnings += _no_train_records(of_records, made, wanted, source)
         warnings += _contradictory_records(made, source.shared_titles)
     return {
         "dataset": wanted.dataset,
@@ -117,7 +118,7 @@ def _files(folder: Path, wanted: Export, counts: Counter[str]) -> dict[str, dict
 
 
 def _delta(source: Source) -> Source | None:
-    """The items whose Semantic IDs are new; None where the index goes on from no release, or nothing is new."""
+    """The items whose Semantic IDs are new; None where the index continues no release, or nothing is new."""
     sids = source.sids
     if sids.origins is None or not sids.origins.null_count():
         return None
@@ -181,19 +182,27 @@ def _no_train_rows(behaviour: Behaviour, wanted: Export) -> str:
     )
 
 
-def _no_train_records(
-    of_records: Sequence[str], made: Counts, wanted: Export, behaviour: Behaviour | None
-) -> list[str]:
-    """A line if a wanted task, or all of them, have nothing to train on."""
-    formats = ", ".join(of_records)
-    if not made:
-        return [f"no record of any task: {formats} hold nothing to train on"]
-    untrained = [task for task in wanted.tasks if not made[task, TRAIN]]
-    if not untrained:
-        return []
-    of_history = [task for task in untrained if TASKS[task].history_of]
-    why = f" (interactions.source is {NOT_GIVEN})" if of_history and behaviour is None else ""
-    return [f"no train record of {', '.join(untrained)}{why}: nothing in {formats} trains them"]
+def _no_train_records(of_records: Sequence[str], made: Counts, wanted: Export, source: Source) -> list[str]:
+    """A line for each reason why wanted tasks, or all of them, have nothing to train on."""
+    found = [] if made else [f"there are no records at all: nothing to train on in {', '.join(of_records)}"]
+    by_reason: dict[str, list[str]] = {}
+    for task in wanted.tasks:
+        if not made[task, TRAIN]:
+            for reason in _lacking(TASKS[task], source):
+                by_reason.setdefault(reason, []).append(task)
+    return found + [f"no train records of {', '.join(tasks)}: {reason}" for reason, tasks in by_reason.items()]
+
+
+def _lacking(task: Task, source: Source) -> list[str]:
+    """What a task without train records would need, and the key of params.yaml that gives it."""
+    reasons = []
+    if task.history_of and source.behaviour is None:
+        reasons.append(f"there are no interactions (interactions.source is {NOT_GIVEN})")
+    parts = (task.shown, task.asked, task.history_of)
+    for part, column in (("title", source.titles), ("description", source.items["description"])):
+        if part in parts and is_blank(column).all():
+            reasons.append(f"no item has a {part} (prepare.items names the file, prepare.{part}_column its column)")
+    return reasons or ["no row of the train split has all that they show and ask for"]
 
 
 def _contradictory_records(made: Counts, shared: Mapping[str, int]) -> list[str]:

@@ -47,8 +47,9 @@ def read_folder(folder: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         found.append(lines.read(path, by_split[number]))
         unknown, left_out = lines.unknown, lines.skipped["unknown_item"] - before
         where = f"line {next(iter(unknown.values()), 0)}"
-        said = f"left out of histories, and so are {left_out:,} of {lines.count:,} lines, whose next item is one"
-        warnings += unknown_items(path, unknown, where, said, wanted, item_ids)
+        said = f"left out of histories; {left_out:,} of {lines.count:,} lines are left out, their next item is unknown"
+        keys = "" if lines.known else "prepare.item_id_column"
+        warnings += unknown_items(path, unknown, where, said, wanted, item_ids, keys)
     train, valid, test = found
     users = pl.Series("user_id", list(lines.users), pl.String)
     interactions = Interactions(users, (train, valid, test))
@@ -95,6 +96,7 @@ class _Lines:
         skipped: lines left out, by reason.
         count: lines of the last file.
         unknown: unknown item id -> the first line with it, of the last file.
+        known: whether the last file names an item that is known.
     """
 
     row_of: dict[str, int]
@@ -103,16 +105,18 @@ class _Lines:
     skipped: Counter[str] = field(default_factory=lambda: Counter(unknown_item=0, no_history=0))
     count: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    known: bool = False
 
     def read(self, path: Path, counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
         """The file's lines as stretches; adds each known next item to `counts`, (N,) by row."""
         users, items, lengths, targets = array("i"), array("i"), array("i"), array("i")
         row_of = self.row_of
-        self.count, self.unknown = 0, {}
+        self.count, self.unknown, self.known = 0, {}, False
         for number, user, history, target in _rows(path, row_of, self.encoding):
             self.count += 1
             user_row = self.users.setdefault(user, len(self.users))
             known = [row_of[item] for item in history if item in row_of]
+            self.known = self.known or bool(known) or target in row_of
             if len(known) < len(history) or target not in row_of:
                 for item in (*history, target):
                     if item not in row_of:
@@ -199,8 +203,8 @@ def _by_types(path: Path, columns: list[tuple[str, str]]) -> tuple[int, int, int
 
 def _no_history(path: Path, shown: str, column: str) -> InputError:
     return InputError(
-        f"{path}: its columns {shown} have no history: {column} is no next item. Files for each split must have user, "
-        "history (token_seq) and next item; put the lines of all splits into one .inter file and name that file"
+        f"{path}: its columns {shown} have no history: {column} isn't a next item. Files for each split must have "
+        "user, history (token_seq) and next item; put the lines of all splits into one .inter file and name that file"
     )
 
 

@@ -256,8 +256,8 @@ class _Gathered:
         warnings = list(self._times.warnings)
         if doubled:
             warnings.append(
-                f"{path}: {len(doubled):,} users are there with and without a decimal point, like {doubled[0]}; "
-                "they count as the same"
+                f"{path}: {len(doubled):,} users occur with and without a decimal point, e.g. {doubled[0]}; "
+                "they count as the same user"
             )
         nobody = user_ids.filter(user_ids.is_in(WORDS_FOR_NOTHING)).to_list()
         if nobody:
@@ -274,12 +274,12 @@ class _Gathered:
         if self._alike:
             one, other = self._example
             warnings.append(
-                f"{path}: {len(self._alike):,} ids are read as those of the catalogue, like {one} as {other}"
+                f"{path}: {len(self._alike):,} ids are taken for those of the catalogue, e.g. {one} for {other}"
             )
         if left_out := sum(skipped.values()):
             warnings.append(
-                f"{path}: {left_out:,} of {self._rows:,} rows ({left_out / self._rows:.0%}) don't count by "
-                f"interactions.{'least_value' if 'low_value' in skipped else 'kinds'} and are left out"
+                f"{path}: {left_out:,} of {self._rows:,} rows ({left_out / self._rows:.0%}) are left out by "
+                f"interactions.{'least_value' if 'low_value' in skipped else 'kinds'}"
             )
         return Log(user_ids, users, items, times, self._rows, self._unknown, skipped, warnings, list(self._table.notes))
 

@@ -43,7 +43,7 @@ def read_interactions(path: Path | None, item_ids: pl.Series, wanted: Wanted) ->
     rows = found.rows
     counted = ", ".join(f"{name} {count:,}" for name, count in found.skipped.items())
     if not any(rows.values()):
-        nothing_left = f"{path}: no interaction with a history is left ({counted}), must have one at least"
+        nothing_left = f"{path}: no interaction with a history is left ({counted}); at least one is needed"
         raise InputError([nothing_left, *found.warnings])
     if not rows["train"]:
         reason = inter_files.NO_TRAIN if folder else splits.why_no_train(wanted)

@@ -57,7 +57,7 @@ class Reading:
 
 
 def unknown_items(
-    path: Path, ids: Collection[str], where: str, left_out: str, wanted: Wanted, known: pl.Series
+    path: Path, ids: Collection[str], where: str, left_out: str, wanted: Wanted, known: pl.Series, keys: str = ""
 ) -> list[str]:
     """What `interactions.unknown_items` says of ids that the catalogue doesn't have: a warning, none if there are none.
 
@@ -65,13 +65,22 @@ def unknown_items(
         where: where the first of them is.
         left_out: what goes with them.
         known: the prepared items' ids.
+        keys: where no id is one of the catalogue's, those of params.yaml that may name the wrong column.
 
     Raises:
         InputError: there are some and they aren't to be skipped.
     """
     if not ids:
         return []
-    said = f"{path}: names {len(ids):,} items that aren't in the catalogue, first in {where}: {listed(ids)}"
+    if keys:
+        theirs, ours = (", ".join(map(repr, list(some)[:2])) for some in (ids, known.head(2)))
+        said = f"{path}: none of its {len(ids):,} items is in the catalogue: it has {theirs}, the catalogue {ours}"
+        said += f"{differences(ids, known)}; is {keys} right?"
+        if wanted.unknown_items == "error":
+            raise InputError(said)
+        return [said]
+    absent = "1 item that isn't" if len(ids) == 1 else f"{len(ids):,} items that aren't"
+    said = f"{path}: names {absent} in the catalogue, first in {where}: {listed(ids)}"
     said += differences(ids, known)
     if wanted.unknown_items == "error":
         raise InputError(

@@ -33,9 +33,9 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
     known = log.items >= 0
     count = int((~known).sum())
     left_out = f"{count:,} of {len(known):,} rows ({count / max(1, len(known)):.0%}) are left out"
-    warnings = log.warnings + unknown_items(
-        path, log.unknown, next(iter(log.unknown.values()), ""), left_out, wanted, item_ids
-    )
+    where = next(iter(log.unknown.values()), "")
+    keys = "" if known.any() else f"interactions.item_column ({wanted.item_column}) or prepare.item_id_column"
+    warnings = log.warnings + unknown_items(path, log.unknown, where, left_out, wanted, item_ids, keys)
     users, items, times, skipped, notes = log.users, log.items, log.times, log.skipped, log.notes
     del log
     if count:
@@ -49,8 +49,8 @@ def split_table(path: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         labels = temporal(times, wanted.ratios)
         if not (labels == TRAIN).any():
             raise InputError(
-                f"{path}: nothing is left to train on, interactions.ratios {list(wanted.ratios)} cut at the earliest "
-                "timestamp of all"
+                f"{path}: interactions.ratios {list(wanted.ratios)} leave nothing to train on, they cut at the "
+                "earliest timestamp"
             )
     else:
         labels = leave_one_out(np.arange(len(users)) - (counts.cumsum() - counts)[users], counts[users])
@@ -85,7 +85,7 @@ def _in_order(users: Rows, items: Rows, times: Times) -> tuple[Rows, Rows, Times
 def why_no_train(wanted: Wanted) -> str:
     """Why no interaction of a table is a target of train."""
     if wanted.split == "leave_one_out":
-        return "no user has 4 known interactions, of which leave_one_out holds out two and one is the first history"
+        return "no user has 4 known interactions: leave_one_out holds out two, and the first one has no history"
     return f"no interaction before the first cut of interactions.ratios {list(wanted.ratios)} has a history"
 
 
@@ -101,7 +101,7 @@ def leave_one_out(places: NDArray[np.int64], counts: NDArray[np.int64]) -> Label
 
 
 def temporal(times: Times, ratios: Sequence[float]) -> Labels:
-    """Two moments for all users cut the time: TRAIN lies before the first, TEST from the second on.
+    """Cut all users at the same two moments: TRAIN is before the first, TEST from the second on.
 
     The moments are those of the interactions at the shares `ratios` of all, in the order of time. What happened at
     such a moment belongs to the later split, so none of TRAIN is later than, or at the same time as, any of the others.

@@ -1,4 +1,4 @@
-"""How much two indexes of about the same items differ: what share of the items keep their first tokens."""
+"""How much two indexes of about the same items differ: the share of items that keep their first tokens."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def churn(before: Codes, after: Codes, popularity: NDArray[np.int64] | None = No
 def kept_together(before: Codes, after: Codes) -> dict[str, float | None]:
     """Of the pairs of items that share their first 1, 2, ... tokens in one index, the share that does so in another.
 
-    It doesn't depend on how either names its codes. None where no two items share so many tokens.
+    It doesn't depend on how either index numbers its codes. None where no two items share that many tokens.
 
     Args:
         before: (n, L) codes.

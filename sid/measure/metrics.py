@@ -82,7 +82,7 @@ def group_sizes(ids: NDArray[np.int64]) -> dict[int, int]:
 
 
 def purity_random(ids: NDArray[np.int64]) -> float:
-    """The chance that two different items share a prefix, from dense ids (N,): what purity would be by luck."""
+    """The chance that two different items share a prefix, from dense ids (N,): what purity would be by chance."""
     sizes = np.bincount(ids)
     pairs = len(ids) * (len(ids) - 1)
     return int((sizes * (sizes - 1)).sum()) / pairs if pairs else 0.0

@@ -56,7 +56,7 @@ def assign(
 
 
 def slack_of(quantizer: Quantizer, wanted: Index) -> int:
-    """How far sizes may lie from N // K: `index.slack`, else the fit's own, else `SLACK`."""
+    """How far sizes may be from N // K: `index.slack`, else the fit's own, else `SLACK`."""
     if wanted.slack is not None:
         return wanted.slack
     fitted = fitted_slack(quantizer)
@@ -110,7 +110,7 @@ def balanced_codes(quantizer: Quantizer, vectors: Vectors | Rows, slack: int, en
     Args:
         vectors: (N, D), N at least the largest codebook. Beside the codes, memory has N x K scores of a level where
             they take 512 MiB at most, or some chunks of them.
-        slack: how far sizes may lie from N // K.
+        slack: how far sizes may be from N // K.
         engine: runs the passes over the rows where their scores aren't held.
 
     Raises:
@@ -145,7 +145,7 @@ class CostScores:
 
     @property
     def width(self) -> int:
-        """Float32 values a row beside its scores: the row, and the costs in float64."""
+        """Float32 values per row in addition to its scores: the row, and the costs in float64."""
         return 2 * self.rows.dim + 4 * self.clusters
 
     @property
@@ -185,7 +185,7 @@ class CoderScores(CostScores):
 
     @property
     def width(self) -> int:
-        """Float32 values a row beside its scores."""
+        """Float32 values per row in addition to its scores."""
         return self.rows.dim
 
     def _scores(self, vectors: Vectors, prefix: Codes) -> Tensor:

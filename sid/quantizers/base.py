@@ -1,4 +1,4 @@
-"""What every fitted quantizer is, and what every fit returns beside it."""
+"""What every fitted quantizer is, and what a fit returns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Quantizer(Protocol):
 
     @property
     def code_sizes(self) -> tuple[int, ...]:
-        """Codes there are at each level; levels may differ."""
+        """The number of codes of each level; levels may differ."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class Quantizer(Protocol):
             what the codes of the prefix leave of a row and each codeword of level l.
 
         Raises:
-            InputError: other shapes or dtypes, a code that there isn't, NaN or infinity.
+            InputError: wrong shapes or dtypes, a code that doesn't exist, NaN or infinity.
         """
         ...
 
@@ -93,7 +93,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Centre and scale that travel with a model, so that losses and distances mean the same on any embedding.
+    """Centre and scale that are saved with a model, so that losses and distances mean the same on any embedding.
 
     Attributes:
         mean: (D,) float32, subtracted from every row.

@@ -1,4 +1,4 @@
-"""Codebooks level by level: what RQ-KMeans, its constrained form and RQ-KMeans+'s warm start share.
+"""Codebooks level by level: what RQ-KMeans and its constrained form share.
 
 A config for each way to cluster, and the one fit over the levels. Importing this loads no torch.
 """
@@ -32,28 +32,16 @@ if TYPE_CHECKING:
 _NEEDS = {"exact": ("ortools", "ortools>=9.10"), "k_means_constrained": ("k_means_constrained", "k-means-constrained")}
 
 
-class LevelsConfig(MethodConfig):
-    """What chooses and sets how the rows of a level are clustered."""
-
-    def conflicts(self, quant: Quant) -> list[str]:
-        """As `conflicts_at`, of the section of the chosen method."""
-        return self.conflicts_at(f"quant.{quant.method}", quant)
-
-    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
-        """What contradicts the shared keys or can't be had here, keys named in full from `section` on."""
-        return []
-
-
-class KMeansConfig(LevelsConfig):
-    """`quant.rqkmeans`, and the section of that name in `quant.rqkmeans_plus`."""
+class KMeansConfig(MethodConfig):
+    """`quant.rqkmeans`."""
 
     max_iters: Annotated[int, Field(ge=1, le=10_000)]
     tol: Annotated[float, Field(ge=0, lt=1)]
     restarts: Annotated[int, Field(ge=1, le=100)]
 
 
-class BalancedConfig(LevelsConfig):
-    """`quant.rqkmeans_constrained`, and the section of that name in `quant.rqkmeans_plus`."""
+class BalancedConfig(MethodConfig):
+    """`quant.rqkmeans_constrained`."""
 
     slack: Slack
     solver: Literal["scalable", "exact", "k_means_constrained"]
@@ -61,13 +49,13 @@ class BalancedConfig(LevelsConfig):
     n_init: Annotated[int, Field(ge=1, le=1000)]
     n_jobs: Annotated[int, Field(ge=1, le=1024)]
 
-    def conflicts_at(self, section: str, quant: Quant) -> list[str]:
-        """What the solver needs must be installed; told before any work."""
+    def conflicts(self, quant: Quant) -> list[str]:
+        """A line if the package that the solver needs isn't installed."""
         module, package = _NEEDS.get(self.solver, (None, None))
         if module is None or find_spec(module) is not None:
             return []
         return [
-            f"{section}.solver is {self.solver!r}, which needs a package that isn't installed: pip install "
+            f"quant.{quant.method}.solver is {self.solver!r}, which needs a package that isn't installed: pip install "
             f"'{package}', or write 'scalable'"
         ]
 
@@ -114,7 +102,8 @@ def fit_balanced(
     if config.solver == "k_means_constrained":
         if warm_start is not None:
             raise InputError(
-                f"quant.{quant.method}.solver is {config.solver!r}, which starts anew: write release.warm_start: false"
+                f"quant.{quant.method}.solver is {config.solver!r}, which can't start from published codebooks: set "
+                "release.warm_start: false"
             )
         return _fit_as_minionerec(vectors, quant, config)
     from sid.clustering.balanced import balanced_kmeans
@@ -156,10 +145,10 @@ def fit_levels(
     warm_start: Quantizer | None = None,
     engine: Engine = LOCAL,
 ) -> Fit:
-    """Fit one codebook a level on what the levels before it leave of the rows.
+    """Fit one codebook per level on what the levels before it leave of the rows.
 
     Rows that fit (1 GiB on a CPU, half of a GPU's free memory) are held once; of more, a chunk at a time is read and
-    its residual made anew from its codes, to the same bits.
+    its residual computed again from its codes, to the same bits.
 
     Args:
         vectors: (N, D) float32, finite; may be a memory map.

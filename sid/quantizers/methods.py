@@ -17,7 +17,7 @@ from sid.arrays import Vectors, sampled
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
 from sid.errors import InputError
-from sid.params import MethodConfig, Params, Quant
+from sid.params import MethodConfig, Params, Quant, conflicts
 from sid.params import load as load_params
 from sid.quantizers import rqkmeans, rqkmeans_constrained, rqkmeans_plus, rqvae
 from sid.quantizers.base import Fit, Quantizer
@@ -39,7 +39,8 @@ class Method(NamedTuple):
         config: its section in params.yaml.
         fit: (vectors (N, D) float32 and finite, an array or `Rows`, the shared keys with `device` 'cpu' or 'cuda', the
             method's section, a folder for the states of unfinished trainings or None; as keywords `warm_start`, a
-            quantizer of this method and these sizes to start from, and `engine`) -> Fit.
+            quantizer to start from, of this method or the one that `starts_from` names, and of these sizes, and
+            `engine`) -> Fit.
     """
 
     config: type[MethodConfig]
@@ -68,7 +69,7 @@ def fit(
     Args:
         vectors: (N, D) float32, finite; may be a memory map.
         params: the settings, or the path of a params.yaml.
-        checkpoints: a folder for the states of unfinished trainings, from which the same call goes on; None
+        checkpoints: a folder for the states of unfinished trainings, from which the same call continues; None
             keeps none. Methods that take seconds ignore it.
         warm_start: a quantizer of the same method and sizes to start from.
         engine: runs the passes over rows that are too many to be held; autoencoders train in this process.
@@ -86,13 +87,14 @@ def fit(
     quant = settings.quant.model_copy(update={"device": resolve_device(settings.quant.device)})
     check_sizes(len(vectors), quant)
     config = settings.methods[quant.method]
-    if problems := config.conflicts(quant):
+    if problems := conflicts(quant, settings.methods):
         raise InputError(problems)
     rows = sampled(vectors, train_rows(len(vectors), quant), quant.seed)
-    start = {}
-    if warm_start is not None:
-        start = {"warm_start": _checked(warm_start, quant)}
-    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, engine=engine, **start)
+    start = None if warm_start is None else _checked(warm_start, quant)
+    if start is None and config.starts_from is not None:
+        first = quant.model_copy(update={"method": config.starts_from})
+        start = METHODS[first.method].fit(rows, first, settings.methods[first.method], engine=engine).quantizer
+    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, warm_start=start, engine=engine)
     return replace(found, figures={"train_rows": len(rows), **found.figures})
 
 
@@ -101,7 +103,7 @@ def _checked(warm_start: Quantizer, quant: Quant) -> Quantizer:
     if (warm_start.method, warm_start.code_sizes) != (quant.method, quant.num_emb_list):
         raise InputError(
             f"the warm start is {warm_start.method} with {list(warm_start.code_sizes)} codes: must be {quant.method} "
-            f"with {list(quant.num_emb_list)}, or write release.warm_start: false"
+            f"with {list(quant.num_emb_list)}, or set release.warm_start: false"
         )
     return warm_start
 

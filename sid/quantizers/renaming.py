@@ -1,4 +1,4 @@
-"""Other names for the codes of a quantizer: the same quantizer, but that each level's codes are numbered anew."""
+"""Other names for the codes of a quantizer: the same quantizer, with each level's codes renumbered."""
 
 from __future__ import annotations
 

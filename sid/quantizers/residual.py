@@ -90,7 +90,7 @@ def sum_codewords(codes: Codes, codebooks: Sequence[Vectors]) -> Vectors:
 
 @dataclass(frozen=True)
 class Residuals:
-    """What the first levels leave of scaled rows, made anew of rows and codes whenever it is asked for.
+    """What the first levels leave of scaled rows, computed from rows and codes whenever it is asked for.
 
     `Rows` themselves: memory grows with N by the codes alone. Equal to the bit to rows that are held and
     subtracted from.

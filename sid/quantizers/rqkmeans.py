@@ -1,4 +1,4 @@
-"""RQ-KMeans: k-means on the rows, then on what it leaves of them, once a level."""
+"""RQ-KMeans: k-means on the rows, then on what it leaves of them, once per level."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fit(
     warm_start: Quantizer | None = None,
     engine: Engine = LOCAL,
 ) -> Fit:
-    """Fit one codebook a level on the residuals of the levels before it.
+    """Fit one codebook per level on the residuals of the levels before it.
 
     Args:
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.

@@ -23,7 +23,7 @@ def fit(
     warm_start: Quantizer | None = None,
     engine: Engine = LOCAL,
 ) -> Fit:
-    """Fit one codebook a level by k-means with bounded cluster sizes on the residuals of the levels before it.
+    """Fit one codebook per level by k-means with bounded cluster sizes on the residuals of the levels before it.
 
     Args:
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.

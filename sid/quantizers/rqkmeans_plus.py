@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sid.arrays import Rows, Vectors, rows_of
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
 from sid.errors import InputError
 from sid.params import PathText, Quant, given
-from sid.quantizers import levels
 from sid.quantizers.base import Fit, Quantizer, Scaling
 from sid.quantizers.loading import load
 from sid.quantizers.training.config import TrainingConfig
@@ -24,32 +25,28 @@ class RQKMeansPlusConfig(TrainingConfig):
     """`quant.rqkmeans_plus`.
 
     Attributes:
-        warm_start: the method that fits the first codebooks, by the section of its name in this one.
+        warm_start: the method that fits the first codebooks, by its own section of `quant`.
         warm_start_file: codebooks to start from instead: this project's .pth or MiniOneRec's .npz; `NOT_GIVEN`
             for none.
-        rqkmeans, rqkmeans_constrained: how `warm_start` fits. These keys are in this section, since DVC doesn't
-            know that another method's section matters to this one.
         residual_decoder: the decoder, too, adds its input to its output and starts as the identity; else it is
             a plain perceptron that starts from random weights.
     """
 
     warm_start: Literal["rqkmeans", "rqkmeans_constrained"]
     warm_start_file: PathText
-    rqkmeans: levels.KMeansConfig
-    rqkmeans_constrained: levels.BalancedConfig
     residual_decoder: bool
 
-    @property
-    def start(self) -> levels.LevelsConfig:
-        """The section of the warm start's method."""
-        return self.rqkmeans if self.warm_start == "rqkmeans" else self.rqkmeans_constrained
+    moved: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            name: f"delete it; quant.{name} sets how the warm start is fitted"
+            for name in ("rqkmeans", "rqkmeans_constrained")
+        }
+    )
 
-    def conflicts(self, quant: Quant) -> list[str]:
-        """Adds to the shared ones those of the warm start, where one is fitted."""
-        problems = super().conflicts(quant)
-        if given(self.warm_start_file) is None:
-            problems += self.start.conflicts_at(f"quant.{quant.method}.{self.warm_start}", quant)
-        return problems
+    @property
+    def starts_from(self) -> str | None:
+        """The method of `warm_start`, unless a file has the codebooks."""
+        return self.warm_start if given(self.warm_start_file) is None else None
 
 
 def fit(
@@ -67,11 +64,11 @@ def fit(
         vectors: (N, D) float32, finite.
         quant: seed and device ('cpu' or 'cuda') are used; e_dim and num_emb_list must be the warm start's.
         config: see there.
-        checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
+        checkpoints: a folder for unfinished trainings; the same call finds its own there and continues from it.
             None keeps nothing.
-        warm_start: a ResidualQuantizer, or an RQ-KMeans+, where the codebooks start, which also sets the space that
-            they live in; None loads or fits the one that `config` names.
-        engine: runs the passes over rows that aren't held, of the warm start. It changes no bit.
+        warm_start: a ResidualQuantizer, or an RQ-KMeans+, whose codebooks training starts from, in its space;
+            None loads `config.warm_start_file`.
+        engine: measures the centre and the scale of the rows; one device trains.
 
     Returns:
         An AutoencoderQuantizer; the curve of `training.train`; figures: `warm_start_mse`, `epochs` trained,
@@ -90,7 +87,7 @@ def fit(
     from sid.quantizers.training.rows import TrainingRows
 
     given_rows = rows_of(vectors)
-    first = _residual(warm_start or _warm_start(given_rows, quant, config, engine), config)
+    first = _residual(warm_start or _of_file(quant, config), config)
     overall = Scaling.of(given_rows, engine)
     model = _model(quant, config, first, overall)
     rows = TrainingRows(given_rows, first.scaling, quant.device)
@@ -111,15 +108,11 @@ def fit(
     return assemble.finish(task, training.train(task, kept), quant, before)
 
 
-def _warm_start(vectors: Rows, quant: Quant, config: RQKMeansPlusConfig, engine: Engine) -> Quantizer:
-    """The quantizer that the section names: of a file, or fitted here."""
+def _of_file(quant: Quant, config: RQKMeansPlusConfig) -> Quantizer:
     file = given(config.warm_start_file)
-    if file is not None:
-        return load(file, quant.device)
-    shared = quant.model_copy(update={"method": config.warm_start})
-    if config.warm_start == "rqkmeans":
-        return levels.fit_kmeans(vectors, shared, config.rqkmeans, engine=engine).quantizer
-    return levels.fit_balanced(vectors, shared, config.rqkmeans_constrained, engine=engine).quantizer
+    if file is None:
+        raise ValueError("warm_start: must be a quantizer where the config names no warm_start_file")
+    return load(file, quant.device)
 
 
 def _residual(quantizer: Quantizer, config: RQKMeansPlusConfig) -> ResidualQuantizer:
@@ -176,8 +169,8 @@ def _check(dim: int, quant: Quant, config: RQKMeansPlusConfig, warm_start: Resid
     problems = []
     if quant.e_dim != dim:
         problems.append(
-            f"quant.e_dim is {quant.e_dim}: must be {dim}, the dimension of the embeddings, with quant.method "
-            f"{quant.method}, whose codebooks live in the input's space"
+            f"quant.e_dim is {quant.e_dim}: must be {dim}, the dimension of the embeddings, which is also that of the "
+            f"codebooks with quant.method {quant.method}"
         )
     if warm_start.dim != dim:
         problems.append(f"{start} takes vectors of {warm_start.dim} dimensions, the embeddings have {dim}")

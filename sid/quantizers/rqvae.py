@@ -63,7 +63,7 @@ def fit(
         vectors: (N, D) float32, finite; N at least the largest of `quant.num_emb_list`.
         quant: num_emb_list, e_dim, seed and device are used; device is 'cpu' or 'cuda'.
         config: see there.
-        checkpoints: a folder for unfinished trainings; the same call finds its own there and goes on from it.
+        checkpoints: a folder for unfinished trainings; the same call finds its own there and continues from it.
             None keeps nothing.
         warm_start: an RQ-VAE of these sizes, e_dim and layers, without batch normalisation, which is trained on: there
             are no plain epochs and no k-means.

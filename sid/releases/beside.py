@@ -1,4 +1,4 @@
-"""A catalogue beside the release that it goes on from: what its published items hold, and what the others may have."""
+"""A catalogue beside the release that it continues: what its published items hold, and what the others may have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sid.releases.use import check_dim
 
 
 def beside(wanted: Params, item_ids: pl.Series, codes: Codes) -> tuple[Release, Published] | None:
-    """The release that an index goes on from, and what dedupe needs to know of it; None for an index that begins anew.
+    """The release that an index continues, and what dedupe needs to know of it; None if it starts from scratch.
 
     Args:
         wanted: with `release.mode` append, published items hold their Semantic IDs; those of items that aren't in the

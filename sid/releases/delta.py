@@ -1,4 +1,4 @@
-"""An index beside the release that it goes on from: what drifted, and what changed its Semantic ID."""
+"""An index beside the release that it continues: what drifted, and what changed its Semantic ID."""
 
 from __future__ import annotations
 

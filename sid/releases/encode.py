@@ -1,4 +1,4 @@
-"""The raw codes of a catalogue that goes on from a release: published items keep theirs, only new ones are encoded."""
+"""The raw codes of a catalogue that continues a release: published items keep theirs, only new ones are encoded."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class Release:
         manifest: facts about it, as plain values; none of a table alone.
         item_ids: (M,) the ids of its catalogue's items, and then of those that had left it and whose Semantic IDs are
             reserved.
-        codes: (M, L or L + 1) int32, their Semantic IDs; -1 in the last column alone stands for 'no token'.
-        raw_codes: (M, L) int32, what the quantizer gave them; of a table alone, which doesn't say, what they have.
+        codes: (M, L or L + 1) int32, their Semantic IDs; -1 in the last column alone means 'no token'.
+        raw_codes: (M, L) int32, what the quantizer gave them; the Semantic IDs if only a table was published.
         origins: (M,) the name of the release since which they have these Semantic IDs.
         code_sizes: of each level of `codes`.
     """
@@ -184,7 +184,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
             "makes it, a table of Semantic IDs, or data/none)"
         )
     if not path.is_file():
-        raise InputError(f"{folder}: holds no {MANIFEST}, so it is no complete release")
+        raise InputError(f"{folder}: holds no {MANIFEST}, so it isn't a complete release")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -205,7 +205,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     ):
         faults.append("files")
     if not faults and found["name"] != folder.name:
-        raise InputError(f"{folder}: is the release {found['name']!r} by its {MANIFEST}: a release keeps its name")
+        raise InputError(f"{folder}: is the release {found['name']!r} by its {MANIFEST}: a release can't be renamed")
     if faults:
         raise InputError(f"{path}: {', '.join(faults)} isn't as stages.publish writes it, the release is damaged")
     return found

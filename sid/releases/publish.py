@@ -50,7 +50,7 @@ def publish(
 
     Args:
         target: the folder; its name is the release's.
-        earlier: the release that the index goes on from.
+        earlier: the release that the index continues.
         reserve: whether the Semantic IDs of items that have left since then stay reserved.
         facts: more to say in the manifest: where the index is from.
 
@@ -105,7 +105,7 @@ def publish(
 def refuse_existing(path: Path) -> None:
     """Raise InputError where something is in the place of a release."""
     if path.exists() or path.is_symlink():
-        raise InputError(f"{path}: is there already, and a release is never overwritten: choose another name")
+        raise InputError(f"{path}: exists already, and a release is never overwritten: choose another name")
 
 
 def _retired(path: Path, index: Index, earlier: Release | None) -> int:

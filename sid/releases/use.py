@@ -1,4 +1,4 @@
-"""The release that params.yaml names, checked against what params.yaml says of the index that goes on from it."""
+"""The release that params.yaml names, checked against what params.yaml says of the index that continues it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def check_dim(own: int, where: object, dim: int) -> None:
     """Raise InputError where a release's quantizer takes vectors of `own` dimensions, and the embeddings have `dim`."""
     if own != dim:
         raise InputError(
-            f"{where}: takes vectors of {own} dimensions, the embeddings have {dim}; a published index goes on "
-            "with vectors of the same model alone"
+            f"{where}: takes vectors of {own} dimensions, the embeddings have {dim}; a published index can "
+            "only continue with vectors of the same model"
         )
 
 

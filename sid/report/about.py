@@ -47,6 +47,8 @@ def settings(wanted: Params) -> dict[str, str]:
     ignored = () if "layers" in type(config).model_fields else ("e_dim",)  # of codebooks with the input's dimension
     parts["quant"] = {key: value for key, value in wanted.quant if key not in ignored}
     parts[f"quant.{wanted.quant.method}"] = config
+    if config.starts_from is not None:
+        parts[f"quant.{config.starts_from}"] = wanted.methods[config.starts_from]
     parts["index"] = wanted.index
     parts["dedupe"] = wanted.dedupe
     parts["evaluate"] = wanted.evaluate if wanted.evaluate.method != "none" else {"method": "none"}

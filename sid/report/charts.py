@@ -19,6 +19,7 @@ Figure = dict[str, Any]
 _POINTS = 128  # points of a line; more can't be seen
 _BINS = (2, 3, 4, 5, 6, 11, 21, 51, 101, 1001)
 _COLOURS = ["#2f6fb7", "#d9822b", "#2a9d6f", "#b3362c", "#7a5ab5", "#5d6878", "#c05299", "#8a7a2f"]
+_GREY = "#6b7280"  # on light and on dark
 _LAYOUT: Figure = {
     "font": {"family": "system-ui, sans-serif", "size": 13},
     "paper_bgcolor": "rgba(0,0,0,0)",
@@ -98,7 +99,7 @@ def groups(before: Mapping[int, int], after: Mapping[int, int]) -> Figure:
 def recommendation(evaluation: Mapping[str, Any]) -> Figure:
     """HR@10 and NDCG@10 in test of the index and of what it is compared with, with the spread between seeds."""
     index = evaluation["test"]
-    names = ["this index", *(name.replace("_", " ") for name in evaluation["controls"])]
+    names = ["this index", *(name.replace("_", "-") for name in evaluation["controls"])]
     bars = []
     for metric, title in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
         spread = index[metric]["std"] or 0
@@ -108,7 +109,7 @@ def recommendation(evaluation: Mapping[str, Any]) -> Figure:
                 "name": title,
                 "x": names,
                 "y": [index[metric]["mean"], *(found["test"][metric] for found in evaluation["controls"].values())],
-                "error_y": {"type": "data", "array": [spread, *[0] * len(evaluation["controls"])], "visible": True},
+                "error_y": {"type": "data", "array": [spread, *[0] * len(evaluation["controls"])], "color": _GREY},
                 "hovertemplate": f"%{{x}}: {title} %{{y:.4f}}<extra></extra>",
             }
         )
@@ -118,7 +119,7 @@ def recommendation(evaluation: Mapping[str, Any]) -> Figure:
             **_LAYOUT,
             "barmode": "group",
             "xaxis": _axis("", type="category"),
-            "yaxis": _axis("of test's targets", rangemode="tozero"),
+            "yaxis": _axis("share of test targets", rangemode="tozero"),
         },
     }
 

@@ -102,13 +102,16 @@ class Comparison:
     def headline(self) -> list[dict[str, Any]]:
         """Of each figure that both have: its name, both values, the difference, and whether that is better or worse."""
         rows = []
+        same_sizes = self.before.sids.code_sizes == self.after.sids.code_sizes
         for path, (title, more, share) in _FIGURES.items():
             stage, key = path.split(".")
             one, other = (index.metrics.get(stage, {}).get(key) for index in (self.before, self.after))
             if one is None or other is None:
                 continue
             change = other - one
-            noise = self._noise() if path == "evaluate.ndcg_at_10" else None
+            noise = self._noise(key) if stage == "evaluate" else None
+            if path == "report.least_perplexity" and not same_sizes:  # it is at most the number of codes
+                more = None
             if change == 0 or more is None:
                 verdict = "same" if change == 0 else ""
             elif noise is not None and abs(change) <= noise:
@@ -127,11 +130,18 @@ class Comparison:
             )
         return rows
 
-    def _noise(self) -> float | None:
-        """By how much NDCG@10 differs by chance: two standard errors of the difference, of about three seeds each."""
-        spreads = [index.metrics["evaluate"].get("ndcg_at_10_std") for index in (self.before, self.after)]
-        known = [spread for spread in spreads if spread is not None]
-        return 2 * (sum(spread**2 for spread in known) / 3) ** 0.5 if len(known) == len(spreads) else None
+    def _noise(self, key: str) -> float | None:
+        """By how much a figure of `evaluate` differs by chance.
+
+        For NDCG@10 two standard errors of the difference, of about three seeds each; for others the same share of them.
+        """
+        both = [index.metrics["evaluate"] for index in (self.before, self.after)]
+        known = [spread for figures in both if (spread := figures.get("ndcg_at_10_std")) is not None]
+        if len(known) < len(both):
+            return None
+        noise: float = 2 * (sum(spread**2 for spread in known) / 3) ** 0.5
+        value, ndcg = both[0].get(key), both[0].get("ndcg_at_10")
+        return noise if not value or not ndcg else noise * value / ndcg
 
     def settings(self) -> list[tuple[str, str, str]]:
         """The keys of params.yaml that differ, where both are known: key, before, after."""

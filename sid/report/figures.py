@@ -107,7 +107,7 @@ def _state(
 
 
 def headline(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    """The few of `measure`'s figures that people compare from run to run, as reports/metrics/report.json holds them."""
+    """The few of `measure`'s figures that runs are compared by, as reports/metrics/report.json holds them."""
     after = figures["after"]
     levels = [after["levels"][name] for name in figures["before"]["levels"]]  # without one that a strategy added
     return {

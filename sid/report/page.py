@@ -36,38 +36,41 @@ _METHODS = {
     "rqkmeans_plus": "residual k-means, trained further with a residual encoder",
 }
 _TRAINING = {
-    "items": "rows that there were",
-    "dim": "values in each",
-    "train_rows": "rows that the codebooks were fitted on",
-    "mse": "mean squared error per coordinate of the codes that training ended with",
-    "r2": "share of the variance that they keep",
-    "collision_rate": "of the raw codes at the end of training",
-    "iterations": "over all levels",
-    "epochs": "passes over all items",
-    "best_epoch": "the one that was kept",
+    "items": "in the catalogue",
+    "dim": "values per vector",
+    "train_rows": "vectors that the codebooks were fitted on",
+    "mse": "mean squared error per coordinate at the end of training",
+    "r2": "share of the variance that the codes keep",
+    "collision_rate": "of the raw codes, at the end of training",
+    "iterations": "in all levels together",
+    "epochs": "passes over the training vectors",
+    "best_epoch": "the epoch whose model was kept",
     "published": "the release whose quantizer is used, so nothing was trained",
 }
 _ALIGN = {
-    "evidence": "how many neighbours the item's own text is worth; – where the interactions predict nothing",
-    "share_mean": "mean weight of the neighbours beside the item's own vector",
-    "cold_explained": "share of the moves that text predicts, by which items without neighbours move; 0: they stay",
-    "pairs_shown": "pairs of items that the network was shown",
-    "behaviour_dim": "values of behaviour in each row",
-    "behaviour_items": "items that have vectors of behaviour of their own",
+    "evidence": (
+        "Evidence",
+        "how many neighbours an item's own vector counts for; – if the interactions predict nothing",
+    ),
+    "share_mean": ("Weight of the neighbours", "mean; the rest is the item's own vector"),
+    "cold_explained": ("Moves predicted from text", "R² on held-out items; at 0, items without neighbours stay"),
+    "pairs_shown": ("Training pairs", "that the network saw"),
+    "behaviour_dim": ("Dimensions of behaviour", "in each vector"),
+    "behaviour_items": ("Items with behaviour", "with a behaviour vector of their own"),
 }
 _CONTROLS = {
-    "random": "random Semantic IDs through the same transformer: what it learns by heart alone",
-    "popularity": "the same ranking for everyone",
-    "co_occurrence": "items that are often used near those of the history; knows no Semantic IDs",
+    "random": "the same transformer on random Semantic IDs: what it can memorize without similarity",
+    "popularity": "the same list for every user",
+    "co_occurrence": "items often used near those of the history, by counting alone; no Semantic IDs",
     "sasrec": "the same transformer on items instead of Semantic IDs",
 }
 _SLICES = {
-    "cold": "items that the train split never has",
-    "rare": "items that it has 1 to 4 times",
-    "head": "the most popular items, which together have half of it",
-    "tail": "all others that it has",
-    "short_history": "users with 1 or 2 items before",
-    "long_history": "users with 3 or more",
+    "cold": "never in the train split",
+    "rare": "1 to 4 times in the train split",
+    "head": "the most popular items, together half of the train split",
+    "tail": "all other items of the train split",
+    "short_history": "users with 1 or 2 earlier items",
+    "long_history": "users with 3 or more earlier items",
 }
 
 Reports = Mapping[str, Any]
@@ -144,7 +147,7 @@ def page(
             report=reports["report"],
             align=reports["align"],
             align_details=[
-                (key, _ALIGN.get(key, ""))
+                (key, *_ALIGN.get(key, (key.replace("_", " ").capitalize(), "")))
                 for key, value in reports["align"]["details"].items()
                 if not isinstance(value, list | dict)
             ],

@@ -31,7 +31,8 @@ def trials(vectors: Vectors, code_sizes: Sequence[int]) -> dict[str, dict[str, A
         code_sizes: of the quantizer that the trials stand beside.
 
     Returns:
-        By name (`rqkmeans`, `rqkmeans_constrained` with the same sizes, `larger`: rqkmeans with twice the codes a
+        By name (`rqkmeans`, `rqkmeans_constrained` with the same sizes, `larger`: rqkmeans with twice the codes
+        per
         level): `method`, `num_emb_list`, and of the raw codes `collision_rate` and `r2`. None where that would take
         long (`WORK`), or a level has more codes than there are items.
     """

@@ -21,6 +21,10 @@ R2_GOOD = 0.5  # R2 of the raw codes; else fair
 MOVED_GOOD, MOVED_FAIR = 0.2, 0.6  # share of the items that dedupe moved
 ADDED_GOOD, ADDED_FAIR = 0.05, 0.3  # error that it added, as a share of the error before
 _NAMED = 5
+_SIMPLE = {
+    "popularity": "The same list of popular items for everyone",
+    "co_occurrence": "Counting which items are used together, without Semantic IDs,",
+}
 
 Grade = Literal["good", "fair", "poor"]
 Reports = Mapping[str, Any]
@@ -110,7 +114,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "poor",
                 f"Dimension {shown} of the embeddings holds {found['dominant_share']:.0%} of their variance, so the "
-                "codes are about little else.",
+                "codes describe little else.",
                 "Scale or remove it before prepare reads the embeddings.",
             )
         )
@@ -119,7 +123,7 @@ def _rows(reports: Reports) -> list[Point]:
             Point(
                 "fair",
                 "Some embeddings have values that look cut off.",
-                "The report of the prepare stage counts them: look at how they were computed and stored (float16?).",
+                "Check how they were computed and stored (float16?); reports/prepare.json counts them.",
             )
         )
     if found.get("duplicate_rows", 0) > MANY_EQUAL * found.get("items", 1):
@@ -239,12 +243,22 @@ def _even(reports: Reports) -> Point:
     level, even = least_even(reports)
     if even >= EVEN_GOOD:
         return Point("good", "All levels use their codes evenly.")
-    balanced = reports.get("index", {}).get("assignment") == "balanced"
-    return Point(
-        "fair",
-        f"Level {level} uses its codes unevenly, so it distinguishes fewer items than it could.",
-        "Try more codes per level." if balanced else "index.assignment balanced evens them out, at the cost of error.",
-    )
+    text = f"Level {level} uses its codes unevenly, so it distinguishes fewer items than it could."
+    return Point("fair", text, _more_even(reports))
+
+
+def _more_even(reports: Reports) -> str:
+    """How to use codes more evenly; equal sizes only where they don't make more collisions on this catalogue."""
+    if reports.get("index", {}).get("assignment") == "balanced":
+        return "Try more codes per level."
+    trials = reports["report"].get("trials", {})
+    free, equal = (trials.get(name, {}).get("collision_rate") for name in ("rqkmeans", "rqkmeans_constrained"))
+    if free is not None and equal is not None and equal > free:
+        return (
+            "Try more codes per level. Equal sizes would make more collisions here, "
+            f"{_percent(equal)} instead of {_percent(free)} in quick trials by k-means: items form tight clusters."
+        )
+    return "index.assignment: balanced evens them out, at the cost of a larger error."
 
 
 def _kept(reports: Reports) -> list[Point]:
@@ -266,16 +280,39 @@ def _recommends(reports: Reports) -> list[Point]:
     if random is None:
         return []
     own, chance = found["test"]["ndcg_at_10"], random["test"]["ndcg_at_10"]
-    if own["mean"] > chance + (noise(own, len(found["seeds"])) or 0.0):
+    margin = noise(own, len(found["seeds"])) or 0.0
+    if own["mean"] > chance + margin:
         gain = f"{_percent(own['mean'] / chance - 1)} above" if chance > 0 else "above"
-        return [Point("good", f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs.")]
+        better = f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs"
+        return _beside_counts(better, own["mean"], margin, found["controls"])
     return [
         Point(
             "fair",
             "A recommender does no better with it than with random Semantic IDs.",
-            "There may be too few interactions to tell, or the embeddings say little about what users take next: try "
-            "align.method smooth, or other embeddings.",
+            "There may be too few interactions to tell, or the embeddings say little about what users choose next: try "
+            "another align.method, or other embeddings.",
         )
+    ]
+
+
+def _beside_counts(better: str, own: float, margin: float, controls: Mapping[str, Any]) -> list[Point]:
+    """The point `better`, and what rankings that need no training reach, if they were measured."""
+    simple = {name: controls[name]["test"]["ndcg_at_10"] for name in _SIMPLE if name in controls}
+    best = max(simple, key=lambda name: float(simple[name]), default=None)
+    if best is None or simple[best] == 0:
+        return [Point("good", f"{better}.")]
+    if own > simple[best] + margin:
+        named = best.replace("_", "-")
+        return [Point("good", f"{better}, and {_percent(own / simple[best] - 1)} above that of {named}.")]
+    ahead = "better than" if simple[best] > own + margin else "as well as"
+    return [
+        Point("good", f"{better}."),
+        Point(
+            "fair",
+            f"{_SIMPLE[best]} recommends {ahead} the index: NDCG@10 {simple[best]:.4f} and {own:.4f}.",
+            "Simple counts are hard to beat on little data, and this recommender is small. Try more evaluate.epochs or "
+            "a larger evaluate.width; if the counts stay ahead, use NDCG@10 only to compare indexes with each other.",
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One reader for the tables that people have: columns by name, in batches, and no row lost without a word.
+"""One reader for all tables: columns by name, in batches, and no row lost silently.
 
 `open_table` finds out what a path names (a file or a folder of shards; CSV, TSV, JSON, JSONL, Parquet, Arrow, RecBole's
 atomic files; compressed or not). It reads only the columns that are asked for. Whatever it can't read is refused with

@@ -346,7 +346,7 @@ def _understood(path: Path, header: Header, keys: list[int], number: int, offset
         say(f'{path}: quotes within fields are read as \\", the way Spark and MySQL write them')
         return escaped
     if header.quotes and header.delimiter == "\t" and _refusal(raw) is None:
-        say(f"{path}: quotes are read as they are, they don't enclose fields")
+        say(f"{path}: quotes are kept as they are; they don't enclose fields")
         return raw
     raise refusal
 
@@ -369,7 +369,7 @@ def _sound(path: Path, header: Header, records: Iterator[Record]) -> Iterator[Re
                 continue
             raise InputError(
                 f"{path}: line {line} has {len(fields)} fields, its header has {width} "
-                f"(separated by {_spelled(header.delimiter)}; a text with one in it must be in quotes)"
+                f"(separated by {_spelled(header.delimiter)}; a text that contains one must be in quotes)"
             )
         if any(field and not field.isspace() for field in fields):
             yield line, fields

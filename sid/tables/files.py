@@ -142,7 +142,7 @@ def _refuse_pointer(file: Path) -> None:
     if not file.exists():
         raise InputError(f"{file}: is a link to {os.readlink(file)}, which isn't there")
     if file.is_file() and file.stat().st_size < _LARGEST_POINTER and file.read_bytes().startswith(_POINTER):
-        raise InputError(f"{file}: is a pointer of Git LFS to the file, which isn't there; run git lfs pull")
+        raise InputError(f"{file}: is a Git LFS pointer to a file that isn't here; run git lfs pull")
 
 
 def refuse_links_of_splits(path: Path) -> None:

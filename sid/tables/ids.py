@@ -59,7 +59,7 @@ def _as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series
             return _series(column, values.cast(pa.large_binary()).cast(pa.large_string()))
         except pa.ArrowInvalid:
             raise InputError(
-                f"{batch.path}: column {column!r} is {kind} and no UTF-8 text, must be text or integers"
+                f"{batch.path}: column {column!r} is {kind} and not UTF-8 text, must be text or integers"
                 + ("; write UUIDs as text" if _fixed(kind) and kind.byte_width == 16 else "")
             ) from None
     if types.is_floating(kind) or types.is_decimal(kind):
@@ -70,7 +70,7 @@ def _as_text(batch: Batch, column: str, say: Callable[[str], None]) -> pl.Series
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value of JSON stands for none."""
+    """Whether a value of JSON means none."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 

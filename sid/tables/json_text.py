@@ -40,7 +40,7 @@ def json_lines(path: Path, say: Say = lambda _: None, encoding: str = "utf-8") -
         except orjson.JSONDecodeError:
             record, printed = _odd_line(path, number, line)
             if printed and not said:
-                say(f"{path}: line {number} is a Python dict and no JSON; read as such")
+                say(f"{path}: line {number} is a Python dict, not JSON, and is read as one")
             said |= printed
         if not isinstance(record, dict):
             raise InputError(f"{path}: line {number} is {line.strip():.40}, {_HINT}")
@@ -145,7 +145,7 @@ def whole(path: Path, say: Say, encoding: str = "utf-8") -> Any:
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: broken JSON ({error.msg} at line {error.lineno}, column {error.colno}); "
-            "if it has an object on each line, call it .jsonl"
+            "if it has an object on each line, rename it to .jsonl"
         ) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: broken JSON ({error})") from None
@@ -182,6 +182,6 @@ def _of_columns(path: Path, columns: Record) -> list[Record]:
     """Records of columns, as pandas writes a frame: lists, or objects of row -> value."""
     shapes = [list(column) if isinstance(column, dict) else list(range(len(column))) for column in columns.values()]
     if any(shape != shapes[0] for shape in shapes):
-        raise InputError(f"{path}: its columns {listed(columns)} have different rows, must have the same")
+        raise InputError(f"{path}: its columns {listed(columns)} have different numbers of rows, must have the same")
     values = [column.values() if isinstance(column, dict) else column for column in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]

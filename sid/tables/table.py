@@ -1,4 +1,4 @@
-"""A table as people have it: one file or many, of any kind, its columns by name."""
+"""A table of one file or many, of any kind, its columns by name."""
 
 from __future__ import annotations
 
@@ -323,5 +323,9 @@ def _missing(
     shown = ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in there[:_SHOWN])
     shown += f", ... ({len(there)} in all)" if len(there) > _SHOWN else ""
     proposed = ", ".join(hint for hint in hints if ":" in hint)
-    advice = f"; did you mean {proposed}?" if proposed else f" ({', '.join(hints)} names it)"
+    others = [hint for hint in hints if ":" not in hint]
+    advice = f"; did you mean {proposed}?" if proposed else ""
+    if others:
+        names_what = "names it" if len(hints) == 1 else "names the other" if len(others) == 1 else "name the others"
+        advice += f" ({', '.join(others)} {names_what if proposed or len(hints) == 1 else 'name them'})"
     return f"{path}: no column {names}; its columns are {shown or 'none'}{advice}"

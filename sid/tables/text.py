@@ -1,4 +1,4 @@
-"""Text files as UTF-8, whatever they are compressed with; what is wrong with one is told by its line."""
+"""Text files as UTF-8, whatever they are compressed with; errors name the line."""
 
 from __future__ import annotations
 

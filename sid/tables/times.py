@@ -1,4 +1,4 @@
-"""Moments as databases and people write them, as numbers that rise with time."""
+"""Timestamps in all common forms, as numbers that rise with time."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def load_into(model: Autoencoder, start: Quantizer, config: TrainingConfig) -> b
     Raises:
         InputError: it is of other layers, or batch normalisation is asked for, which a fitted one has no more.
     """
-    refused = "write release.warm_start: false to train anew"
+    refused = "set release.warm_start: false to start from scratch"
     if not isinstance(start, AutoencoderQuantizer) or config.bn:
         raise InputError(f"a training with bn {config.bn} can't start from a fitted {start.method}: {refused}")
     seen = b""

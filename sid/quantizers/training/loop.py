@@ -104,7 +104,7 @@ def train(
         saved = checkpoints.newest() if checkpoints is not None else None
         if saved is not None:
             loop.restore(saved)
-            tqdm.write(f"{task.method}: goes on after epoch {loop.progress.epoch}")
+            tqdm.write(f"{task.method}: resuming after epoch {loop.progress.epoch}")
         progress = loop.progress
         with tqdm(
             total=task.config.epochs, initial=progress.epoch, desc=task.method, unit="epoch", disable=None

@@ -1,4 +1,4 @@
-"""Where a training is kept until its result is safe, so that it goes on after Ctrl-C, a kill, a crash or a full disk.
+"""Where a training is kept until its result is safe, so that it continues after Ctrl-C, a kill, a crash or a full disk.
 
 A training writes its last state too. Whoever asked for it clears it, once model and figures are on the disk.
 """
@@ -125,7 +125,7 @@ class Checkpoints:
             _remove_abandoned(self._whole)
         except (OSError, RuntimeError) as error:  # torch says RuntimeError of a full disk
             if not self._warned:
-                tqdm.write(f"{path}: can't be written ({error}); the training goes on without it", file=sys.stderr)
+                tqdm.write(f"{path}: can't be written ({error}); the training continues without it", file=sys.stderr)
             self._warned = True
         ended = time.monotonic()
         self._due = ended + (ended - started) / _SHARE

@@ -62,7 +62,7 @@
     column(data.near.length ? "Closest original embeddings" : "Closest embeddings", data.original[place], "There is no other item.");
     if (data.near.length) column("Closest aligned embeddings", data.near[place], "There is no other item.");
     panel.replaceChildren(heading, line, element("p", "item " + id, "soft"),
-      element("p", "Tokens that an item shares with this one, from the first on, are marked. In a good index the lists look alike.", "soft"),
+      element("p", "The first tokens that an item shares with this one are marked. In a good index the lists look alike.", "soft"),
       columns);
     panel.hidden = false;
     heading.focus({ preventScroll: true });
@@ -87,7 +87,7 @@
     const shown = ranked.slice(0, 12);
     results.replaceChildren(...shown.map(([, place]) => itemRow(place)));
     status.textContent = ranked.length === 0
-      ? "No item of this page matches" + (data.found < data.total ? "; it knows " + number(data.found) + " of " + number(data.total) + "." : ".")
+      ? "No item found" + (data.found < data.total ? "; you can search " + number(data.found) + " of " + number(data.total) + "." : ".")
       : number(ranked.length) + (ranked.length === 1 ? " item matches" : " items match") + (shown.length < ranked.length ? ", the first " + shown.length + " are shown." : ".");
   }
   document.getElementById("search").addEventListener("input", (event) => search(event.target.value));
@@ -125,13 +125,13 @@
     const top = id.split(".")[0];
     first.value = top in data.codes ? top : "";
     if (second) {
-      options(second, "all of it", ids.filter((other) => other.startsWith(top + ".")));
+      options(second, "all", ids.filter((other) => other.startsWith(top + ".")));
       second.value = id in data.codes && id !== top ? id : "";
     }
     showCode(id);
   }
   options(first, "choose a code", ids.filter((id) => !id.includes(".")));
-  if (second) options(second, "all of it", []);
+  if (second) options(second, "all", []);
 
   // Charts take their colours from the stylesheet, which knows light and dark.
   const dark = matchMedia("(prefers-color-scheme: dark)");
