@@ -33,7 +33,7 @@ def test_arrays_saved_one_behind_the_other_are_refused(tmp_path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, VECTORS)
         np.save(file, VECTORS)
-    with pytest.raises(InputError, match=r"e.npy: has 768 bytes behind its 20 rows, which may be more arrays"):
+    with pytest.raises(InputError, match=r"e.npy: has 768 bytes after its 20 rows, which may be more arrays"):
         open_embeddings(path, "item_id", "embedding")
 
 
@@ -75,7 +75,7 @@ def test_rows_and_ids_that_are_the_same_numbers_are_refused(tmp_path: Path) -> N
     np.save(tmp_path / "e.npy", VECTORS)
     turned = {str(row): (row + 1) % 20 for row in range(20)}
     ids = write(tmp_path / "ids.json", json.dumps(turned))
-    with pytest.raises(InputError, match="keys and values are both the numbers 0 to 19: which are"):
+    with pytest.raises(InputError, match="keys and values are both the numbers 0 to 19, so it"):
         open_embeddings(tmp_path / "e.npy", "item_id", "embedding", ids)
     same = write(tmp_path / "same.json", json.dumps({str(row): row for row in range(20)}))
     assert prepared(tmp_path, tmp_path / "e.npy", same)[2] == [str(row) for row in range(20)]

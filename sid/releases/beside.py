@@ -106,7 +106,7 @@ def sharing(release: Release) -> int:
 
 
 def check_release(wanted: Params, dim: int) -> Release | None:
-    """What an index goes on from, if anything; refused where stages would refuse it later.
+    """What an index continues, if anything; refused where stages would refuse it later.
 
     Args:
         dim: of the embeddings.

@@ -104,7 +104,7 @@ class Release:
 def taken_over(wanted: Params) -> Path | None:
     """The release whose quantizer and aligner an index takes: with `release.mode: append` the folder of `published`.
 
-    None where the index makes its own: it begins anew, it is a refresh, or a table alone is published.
+    None where the index makes its own: there is no release, it is a refresh, or only a table was published.
     """
     path = given(wanted.published)
     return None if path is None or wanted.release.mode != "append" or path.is_file() else path

@@ -9,7 +9,7 @@ from sid.releases.use import taken
 
 
 def published(wanted: Params) -> Release | None:
-    """What an index goes on from, if anything.
+    """What an index continues, if anything.
 
     Raises:
         InputError: it is damaged, or params.yaml contradicts it.

@@ -61,7 +61,7 @@ def read_table(path: Path) -> Table:
 
 
 def open_table(path: Path, num_emb_list: Sequence[int] | None) -> Release:
-    """A table as what an index goes on from: a release without a quantizer, an aligner or a manifest.
+    """A table that an index continues: a release without a quantizer, an aligner or a manifest.
 
     Args:
         num_emb_list: the code sizes of the quantizer that will give new items their codes, which must hold the
@@ -90,7 +90,7 @@ def open_table(path: Path, num_emb_list: Sequence[int] | None) -> Release:
 
 def _of_json(path: Path) -> Table:
     try:
-        # pairs, since a dict would keep the last of equal keys without a word
+        # pairs, since a dict would silently keep the last of equal keys
         entries = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=lambda pairs: pairs)
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error})") from None
