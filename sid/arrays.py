@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -184,9 +185,26 @@ def scratch(folder: Path) -> Blank:
 
     def make(shape: tuple[int, int]) -> Vectors:
         with tempfile.TemporaryFile(dir=folder) as file:
-            return np.asarray(np.memmap(file, np.float32, "w+", shape=shape))
+            _reserve(file.fileno(), 4 * shape[0] * shape[1])
+            return np.asarray(np.memmap(file, np.float32, "r+", shape=shape))
 
     return make
+
+
+def new_matrix(path: Path, shape: tuple[int, int]) -> Vectors:
+    """A float32 matrix that is written through a memory map of a .npy file."""
+    matrix = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    with path.open("r+b") as file:
+        _reserve(file.fileno(), path.stat().st_size)
+    return matrix
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the room on the disk: on a full one this raises OSError, where writing to a map would kill the process."""
+    if hasattr(os, "posix_fallocate") and size:
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)
 
 
 def in_memory(shape: tuple[int, int]) -> Vectors:

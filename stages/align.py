@@ -1,12 +1,10 @@
 """Put user behaviour, from the train split, into the prepared vectors."""
 
-import numpy as np
-
 from sid.align import methods
 from sid.align.base import UNCHANGED, Aligned, Inputs, Make, applied, load
 from sid.align.behaviour import read_behaviour
 from sid.align.figures import figures, headline
-from sid.arrays import Vectors, load_vectors, scratch
+from sid.arrays import Vectors, load_vectors, new_matrix, scratch
 from sid.catalogue.item_ids import load_ids
 from sid.files import link_or_copy, write_json
 from sid.interactions.split_files import load_split
@@ -30,7 +28,7 @@ def main(stage: Stage) -> str:
         behaviour, warnings = read_behaviour(file, ids, columns.item_id_column, columns.embedding_column)
 
     def make(dim: int) -> Vectors:
-        made.append(np.lib.format.open_memmap(target, "w+", np.float32, (len(vectors), dim)))
+        made.append(new_matrix(target, (len(vectors), dim)))
         return made[0]
 
     checkpoints = stage.checkpoints() if wanted.method == "contrastive" else stage.input("checkpoints")

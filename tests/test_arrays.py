@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sid.arrays import ArrayRows, chunks, rows_of, sampled
+from sid.arrays import ArrayRows, chunks, in_memory, new_matrix, rows_of, sampled, scratch
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,26 @@ def test_a_sample_is_some_rows_in_their_order(count: int | None) -> None:
     assert {tuple(row) for row in found} <= {tuple(row) for row in vectors}
     np.testing.assert_array_equal(rows.take(np.array([0])), found[:1])
     np.testing.assert_array_equal(sampled(rows_of(vectors), count, 3).part(0, len(rows)), found)
+
+
+def test_a_scratch_matrix_leaves_no_file(tmp_path: Path) -> None:
+    matrix = scratch(tmp_path)((300, 5))
+    assert list(tmp_path.iterdir()) == []
+    matrix[:] = np.arange(1500, dtype=np.float32).reshape(300, 5)
+    assert (matrix.dtype, matrix.shape, matrix.sum()) == (np.float32, (300, 5), 1500 * 1499 / 2)
+    assert scratch(tmp_path)((0, 5)).shape == in_memory((0, 5)).shape == (0, 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="only some systems can take room on a disk")
+def test_room_for_a_map_is_taken_before_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new_matrix(tmp_path / "a.npy", (1000, 100))[:] = 1
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 400_000
+    assert np.load(tmp_path / "a.npy").sum() == 100_000
+
+    def full(_file: int, _start: int, _size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    for make in (scratch(tmp_path), lambda shape: new_matrix(tmp_path / "b.npy", shape)):
+        with pytest.raises(OSError, match="No space left"):
+            make((10, 10))
