@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from sid.arrays import chunks
+from sid.clustering import memory
 from sid.clustering.passes import in_order
 from sid.clustering.points import Points, check_finite, check_matrix, work_chunks
+from sid.clustering.units import UnitProduct, unit_rounding
 from sid.errors import InputError
 
 _REFINE_BYTES = 32 << 20  # float64 differences held at once while near ties are settled
@@ -50,9 +52,9 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
     check_finite(Points(centroids), "centroids")
     book = _Book.of(centroids)
     try:
-        if points.device.type == "cpu":
-            return _nearest_by_chunks(points, book, budget_mib)
-        return _nearest_unwatched(points, book, budget_mib)
+        if memory.accelerated(points.device):
+            return _nearest_on_device(points, book)
+        return _nearest_by_chunks(points, book, budget_mib)
     except _CopiesError:
         first = distinct(centroids)[0]
         return first[nearest(points, centroids[first], budget_mib=budget_mib)]
@@ -80,18 +82,30 @@ def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int) -> Tensor:
     return labels
 
 
-def _nearest_unwatched(points: Points, book: _Book, budget_mib: int) -> Tensor:
-    """`nearest` on an accelerator: no chunk waits for the host, which settles all doubtful rows at the end."""
+def _nearest_on_device(points: Points, book: _Book) -> Tensor:
+    """`nearest` on an accelerator: no piece waits for the host.
+
+    Each of three passes goes over the rows that the one before it can't be sure of: products in the matrix units,
+    float32 products, and at last float64.
+    """
+    product = UnitProduct(book.product.table, book.half)
+    width = max(book.centroids.shape)
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
     doubtful = torch.empty(len(points), dtype=torch.bool, device=points.device)
-    for part in work_chunks(len(points), max(book.centroids.shape), points.device, budget_mib):
-        labels[part], _, _, doubtful[part] = _proposed(points.part(part), book)
-    tied = doubtful.nonzero().flatten()
+    for part in memory.pieces(len(points), width, points.device):
+        moved = points.part(part) - book.origin  # (n, D)
+        labels[part], _, _, doubtful[part] = first_two(product(moved), unit_rounding(moved, book.half))
+    left = doubtful.nonzero().flatten()
+    unsure = torch.empty(len(left), dtype=torch.bool, device=points.device)
+    for part in memory.pieces(len(left), width, points.device):
+        found, _, _, unsure[part] = _proposed(points.take(left[part]), book)
+        labels[left[part]] = found
+    tied = left[unsure]
     if not len(tied):
         return labels
     if book.has_copies:
         raise _CopiesError
-    for part in work_chunks(len(tied), max(book.centroids.shape), points.device, budget_mib):
+    for part in memory.pieces(len(tied), width, points.device):
         rows = points.take(tied[part])
         if not bool(torch.isfinite(rows).all()):
             check_finite(points, "vectors")
@@ -110,10 +124,15 @@ def _proposed(rows: Tensor, book: _Book) -> tuple[Tensor, Tensor, Tensor, Tensor
         and those whose squares overflow, are among them.
     """
     moved = rows - book.origin  # (n, D)
-    values = book.product(moved)  # (n, K)
+    return first_two(book.product(moved), _rounding(moved, book.half))
+
+
+def first_two(values: Tensor, rounding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `_proposed` returns, of (n, K) scores that are off by at most `rounding` (n,); they are written to."""
     found, best = largest(values)
-    floor = best - 2 * _rounding(moved, book.half)
-    second = largest(values.scatter_(1, found[:, None], -torch.inf))[1]
+    floor = best - 2 * rounding
+    others = values.scatter_(1, found[:, None], -torch.inf)
+    second = others.amax(1) if memory.accelerated(values.device) else largest(others)[1]
     return found, floor, values, ~(second < floor)
 
 
@@ -297,7 +316,7 @@ class Product:
     """
 
     def __init__(self, table: Tensor, half: Tensor | None = None) -> None:
-        self._table, self._half = table, half_norms(table) if half is None else half
+        self.table, self._half = table, half_norms(table) if half is None else half
         self._kept = threading.local()  # each thread works on chunks of its own
         self._stacked: Tensor | None = None
         if table.device.type == "cpu" and not _by_convolution():
@@ -311,7 +330,7 @@ class Product:
         left = self._memory("left", n, dim + 1)
         left[:, :dim] = rows
         left[:, dim] = 1
-        return torch.mm(left, self._stacked, out=self._memory("out", n, len(self._table)) if out is None else out)
+        return torch.mm(left, self._stacked, out=self._memory("out", n, len(self.table)) if out is None else out)
 
     def _memory(self, name: str, n: int, columns: int) -> Tensor:
         held: Tensor | None = getattr(self._kept, name, None)
@@ -323,10 +342,10 @@ class Product:
     def _other(self, rows: Tensor) -> Tensor:
         n, d = rows.shape
         if rows.device.type != "cpu" or d == 0 or n == 0:
-            return torch.addmm(-self._half, rows, self._table.t())
+            return torch.addmm(-self._half, rows, self.table.t())
         pixels = rows.contiguous().view(1, n, 1, d).permute(0, 3, 1, 2)  # (1, D, n, 1), channels last
-        planes = conv2d(pixels, self._table.reshape(len(self._table), d, 1, 1), -self._half)  # (1, K, n, 1)
-        return planes.permute(0, 2, 3, 1).reshape(n, len(self._table))
+        planes = conv2d(pixels, self.table.reshape(len(self.table), d, 1, 1), -self._half)  # (1, K, n, 1)
+        return planes.permute(0, 2, 3, 1).reshape(n, len(self.table))
 
 
 @cache
@@ -339,6 +358,9 @@ def _by_convolution() -> bool:
 
 def largest(values: Tensor) -> tuple[Tensor, Tensor]:
     """The first largest column of each row of (n, K) values, (n,) int64, and its value (n,)."""
+    if memory.accelerated(values.device):
+        best, code = values.max(1)  # one pass finds both
+        return code, best
     code = row_argmax(values)
     return code, values.gather(1, code[:, None]).flatten()
 
@@ -378,7 +400,7 @@ class _Book:
     centroids: Tensor  # (K, D)
     origin: Tensor  # (D,)
     half: Tensor  # (K,)
-    product: Product  # with (K, D) centroids less origin
+    product: Product  # with the (K, D) centroids less origin
 
     @classmethod
     def of(cls, centroids: Tensor) -> _Book:

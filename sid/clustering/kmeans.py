@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from sid.arrays import chunks
+from sid.clustering import device as on_device
+from sid.clustering import memory
 from sid.clustering.distances import (
     Product,
     largest,
@@ -109,7 +111,10 @@ def _kmeans(
     runs = []
     for _ in range(restarts if start is None else 1):
         table = seed_centroids(rows, k, budget_mib, generator) if start is None else start - rows.shift
-        runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration))
+        if memory.accelerated(points.device):
+            runs.append(on_device.lloyd(rows, table, max_iters, tol, on_iteration))
+        else:
+            runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration))
     table, history = min(runs, key=lambda run: run[1][-1])
     centroids, labels = _use_every_code(points, table + rows.shift, budget_mib)
     last = _inertia(points, centroids, labels)
@@ -131,6 +136,8 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
     The rounds are k-means|| (Bahmani et al., VLDB 2012). The choice takes, again and again, the candidate which
     lowers the weighted inertia of all candidates most.
     """
+    if memory.accelerated(rows.shift.device) and on_device.fits(rows, k):
+        return on_device.seeds(rows, k, generator)
     floats = budget_mib << 18
     n = len(rows)
     size = min(n, max(2 * k, min(_POOL * k, floats // (4 * rows.dim))))
