@@ -16,10 +16,11 @@ from sid.clustering import memory
 from sid.clustering.distances import Product, half_norms
 from sid.clustering.points import Centred
 from sid.clustering.sums import Sums
-from sid.clustering.units import UnitProduct
+from sid.clustering.units import UnitProduct, unit_rounding
 
 _LOOK = 4  # iterations between two looks at the inertia, for which the host waits
 _LONG = 8  # pieces of a pass from which on looking costs nothing beside it
+_TIGHT, _MOST_TIGHT = 16, 0.1  # a pass is float32 where more of the rows lie so few roundings from their centroids
 _FAR = 64  # rows that lie farthest from their centroids, which empty clusters get: so many each iteration
 
 _POOL = 64  # rows a centroid from which seeds are drawn
@@ -36,10 +37,12 @@ class _Pass:
     Attributes:
         table: (K, D) float32, the centroids of the next.
         inertia: () float64, of the rows about the means of their clusters.
+        tight: () int64, rows so close to their centroids that the matrix units' rounding matters to them.
     """
 
     table: Tensor
     inertia: Tensor
+    tight: Tensor
 
 
 def lloyd(
@@ -55,17 +58,20 @@ def lloyd(
     pieces = list(memory.pieces(len(rows), max(table.shape), device))
     look = 1 if len(pieces) >= _LONG else _LOOK
     done = torch.zeros((), dtype=torch.bool, device=device)
+    coarse = False  # the first pass says whether the matrix units will do
     found = torch.zeros(max_iters, dtype=torch.float64, device=device)
     history: list[float] = []
     for iteration in range(max_iters):
-        one = _iterate(rows, table, pieces, sums, total)
+        one = _iterate(rows, table, pieces, sums, total, coarse)
+        if iteration == 0:
+            coarse = int(one.tight) <= _MOST_TIGHT * len(rows)
         table = torch.where(done, table, one.table)
         found[iteration] = one.inertia.clamp(min=0)
         if iteration:
             done = done | (found[iteration - 1] - found[iteration] <= tol * found[iteration - 1])
-        if (iteration + 1) % look == 0 or iteration + 1 == max_iters:
-            if _shown(found[: iteration + 1].tolist(), tol, history, on_iteration):
-                break
+        looks = (iteration + 1) % look == 0 or iteration + 1 == max_iters
+        if looks and _shown(found[: iteration + 1].tolist(), tol, history, on_iteration):
+            break
     return table, history
 
 
@@ -82,9 +88,11 @@ def _shown(
     return False
 
 
-def _iterate(rows: Centred, table: Tensor, pieces: list[slice], sums: Sums, total: Tensor) -> _Pass:
-    """Each row to its nearest centroid, by the matrix units; the means of the clusters."""
-    product = UnitProduct(table, half_norms(table))
+def _iterate(rows: Centred, table: Tensor, pieces: list[slice], sums: Sums, total: Tensor, coarse: bool) -> _Pass:
+    """Each row to its nearest centroid, by the matrix units if `coarse`; the means of the clusters."""
+    half = half_norms(table)
+    product = UnitProduct(table, half) if coarse else Product(table, half)
+    tight = torch.zeros((), dtype=torch.int64, device=table.device)
     sums.clear()
     count = min(_FAR, len(table), len(rows))
     gaps = torch.full((count,), -torch.inf, device=table.device)
@@ -93,7 +101,10 @@ def _iterate(rows: Centred, table: Tensor, pieces: list[slice], sums: Sums, tota
         some = rows.part(part)  # (n, D)
         best, code = product(some).max(1)
         sums.add(code, some)
-        gap, which = (rows.squares[part] - 2 * best).topk(min(count, len(code)))
+        gap = rows.squares[part] - 2 * best
+        if not coarse:
+            tight += (gap < _TIGHT * unit_rounding(some, half)).sum()
+        gap, which = gap.topk(min(count, len(code)))
         gaps, order = torch.cat([gaps, gap]).topk(count)
         far = torch.cat([far, some[which]])[order]
     empty = sums.counts == 0
@@ -102,7 +113,7 @@ def _iterate(rows: Centred, table: Tensor, pieces: list[slice], sums: Sums, tota
     means = sums.means(table)
     exact = means.double()
     inertia = total - 2 * (exact * sums.sums).sum() + (sums.counts * exact.square().sum(1)).sum()
-    return _Pass(torch.where(given[:, None], far[place.clamp(0, count - 1)], means), inertia)
+    return _Pass(torch.where(given[:, None], far[place.clamp(0, count - 1)], means), inertia, tight)
 
 
 def fits(rows: Centred, k: int) -> bool:
@@ -179,8 +190,8 @@ def _chosen(table: Tensor, weights: Tensor, k: int) -> Tensor:
     pieces = list(memory.pieces(m, m, device))
     for part in pieces:
         torch.mul(product(table[part]), -2, out=gaps[part]).add_(squares[part, None]).clamp_(min=0)
-    first = (gaps @ weights).argmin()
-    closest = gaps[first]
+    first = (gaps @ weights).argmin()[None]  # a number alone would be read by the host
+    closest = gaps[first].flatten()
     rank = torch.full((m,), m * m, dtype=torch.int64, device=device)  # the order in which candidates are taken
     rank[first] = 0
     started, seen = 1, 1
@@ -192,7 +203,7 @@ def _chosen(table: Tensor, weights: Tensor, k: int) -> Tensor:
         step = max(1, seen // _GROWTH)
         best = gains.topk(min(m, _SLACK * step)).indices  # (B,)
         near = gaps[best]  # (B, M)
-        blocked = near[:, best] < closest[best]  # (B, B): the column's candidate is nearer to the row's than to any seed
+        blocked = near[:, best] < closest[best]  # (B, B): the column's is nearer to the row's than to any seed
         free = ~blocked.triu(1).any(0)
         rank[best] = torch.where(free, started + torch.arange(len(best), device=device), rank[best])
         closest = torch.minimum(closest, near.where(free[:, None], torch.inf).amin(0))

@@ -367,16 +367,16 @@ def largest(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def row_argmax(values: Tensor) -> Tensor:
     """The first largest column of each row of (n, K) values, (n,) int64; on a CPU NumPy's is many times faster."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(values.numpy().argmax(1))
-    return values.argmax(1)
+    if memory.accelerated(values.device):
+        return values.argmax(1)
+    return torch.from_numpy(values.numpy().argmax(1))
 
 
 def row_argmin(values: Tensor) -> Tensor:
     """The first least column of each row of (n, K) values, (n,) int64."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(values.numpy().argmin(1))
-    return values.argmin(1)
+    if memory.accelerated(values.device):
+        return values.argmin(1)
+    return torch.from_numpy(values.numpy().argmin(1))
 
 
 def row_distances(rows: Tensor, others: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Sums of rows by code in whole numbers: exact, so that no order of the additions and no piece of the rows shows in them.
+"""Sums of rows by code in whole numbers: exact, so that neither the order of the additions nor the pieces show in them.
 
 An accelerator's threads add in the order in which they come, and float sums then differ from run to run. Rows are
-multiplied by a power of 2 and rounded instead; of the largest coordinate there can be, 62 digits less those of N are kept.
+multiplied by a power of 2 and rounded instead: coordinates keep 62 binary digits, less those of N, of the largest one.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def unit_rounding(rows: Tensor, half: Tensor) -> Tensor:
     product = norms * largest
     bound = (2 * UNIT + UNIT**2) * (1 + growth) * product + growth * (product + largest.square() / 2)
     both, dim = norms + largest, rows.shape[1]
-    # rows and centroids were moved to the codebook's mean in float32 before, as in `distances`; the least numbers vanish
+    # rows and centroids were moved to their mean in float32 before, as in `distances`; the least numbers vanish
     other = 3 * 2.0**-24 * both.square() + dim * (2.0**-125 * both + 2.0**-125)
     widened: Tensor = (bound + other) * (1 + dim * 2.0**-20)
     return widened
