@@ -50,7 +50,7 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
     points = Points.of(vectors)
     check_pair(points, centroids)
     check_finite(Points(centroids), "centroids")
-    book = _Book.of(centroids)
+    book = Book.of(centroids)
     try:
         if memory.accelerated(points.device):
             return _nearest_on_device(points, book)
@@ -60,13 +60,13 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
         return first[nearest(points, centroids[first], budget_mib=budget_mib)]
 
 
-def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int) -> Tensor:
+def _nearest_by_chunks(points: Points, book: Book, budget_mib: int) -> Tensor:
     """`nearest`, each chunk settled while it is in the cache."""
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
 
     def settled(part: slice) -> Tensor:
         rows = points.part(part)
-        found, floor, values, doubtful = _proposed(rows, book)
+        found, floor, values, doubtful = proposed(rows, book)
         tied = doubtful.nonzero().flatten()
         if len(tied):
             if not bool(torch.isfinite(rows).all()):
@@ -82,7 +82,7 @@ def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int) -> Tensor:
     return labels
 
 
-def _nearest_on_device(points: Points, book: _Book) -> Tensor:
+def _nearest_on_device(points: Points, book: Book) -> Tensor:
     """`nearest` on an accelerator: no piece waits for the host.
 
     Each of three passes goes over the rows that the one before it can't be sure of: products in the matrix units,
@@ -98,7 +98,7 @@ def _nearest_on_device(points: Points, book: _Book) -> Tensor:
     left = doubtful.nonzero().flatten()
     unsure = torch.empty(len(left), dtype=torch.bool, device=points.device)
     for part in memory.pieces(len(left), width, points.device):
-        found, _, _, unsure[part] = _proposed(points.take(left[part]), book)
+        found, _, _, unsure[part] = proposed(points.take(left[part]), book)
         labels[left[part]] = found
     tied = left[unsure]
     if not len(tied):
@@ -109,13 +109,13 @@ def _nearest_on_device(points: Points, book: _Book) -> Tensor:
         rows = points.take(tied[part])
         if not bool(torch.isfinite(rows).all()):
             check_finite(points, "vectors")
-        found, floor, values, _ = _proposed(rows, book)
+        found, floor, values, _ = proposed(rows, book)
         every = torch.arange(len(rows), device=rows.device)
         labels[tied[part]] = _settled(rows, book, values, floor, found, every)
     return labels
 
 
-def _proposed(rows: Tensor, book: _Book) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def proposed(rows: Tensor, book: Book) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What a float32 product says of (n, D) rows; nothing here waits for an accelerator.
 
     Returns:
@@ -128,7 +128,7 @@ def _proposed(rows: Tensor, book: _Book) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 
 def first_two(values: Tensor, rounding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `_proposed` returns, of (n, K) scores that are off by at most `rounding` (n,); they are written to."""
+    """What `proposed` returns, of (n, K) scores that are off by at most `rounding` (n,); they are written to."""
     found, best = largest(values)
     floor = best - 2 * rounding
     others = values.scatter_(1, found[:, None], -torch.inf)
@@ -394,7 +394,7 @@ def row_distances(rows: Tensor, others: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Book:
+class Book:
     """Centroids about their mean, for products in float32."""
 
     centroids: Tensor  # (K, D)
@@ -403,7 +403,7 @@ class _Book:
     product: Product  # with the (K, D) centroids less origin
 
     @classmethod
-    def of(cls, centroids: Tensor) -> _Book:
+    def of(cls, centroids: Tensor) -> Book:
         origin = centroids.double().mean(0).float()
         table = centroids - origin
         half = half_norms(table)
@@ -415,7 +415,7 @@ class _Book:
         return len(distinct(self.centroids)[0]) < len(self.centroids)
 
 
-def _settled(rows: Tensor, book: _Book, values: Tensor, floor: Tensor, labels: Tensor, tied: Tensor) -> Tensor:
+def _settled(rows: Tensor, book: Book, values: Tensor, floor: Tensor, labels: Tensor, tied: Tensor) -> Tensor:
     """The labels of one chunk after a float64 comparison of what may be nearest to its `tied` rows."""
     for part in chunks(len(tied), 8 * max(book.centroids.shape), _REFINE_BYTES):
         some = tied[part]

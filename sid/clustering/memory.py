@@ -1,4 +1,4 @@
-"""How much of an accelerator's memory is used: the bound of params.yaml, pieces of work that fit it, one line if not."""
+"""How much of an accelerator's memory is used: the bound of params.yaml, pieces that fit it, one line where not."""
 
 from __future__ import annotations
 

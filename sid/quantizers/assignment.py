@@ -26,6 +26,7 @@ from sid.quantizers.residual import KeepsCoder
 SLACK = 1
 """Of bounded sizes where neither `index.slack` nor the fit says another: MiniOneRec's."""
 
+_FED_PARTS = 16  # parts that an accelerator is fed with in one go
 _HELD_BYTES = 512 << 20  # scores of a level that are held; of more, they are made again for each pass over the rows
 
 
@@ -80,6 +81,9 @@ def nearest_codes(
     rows = rows_of(vectors) if index is None else Chosen(rows_of(vectors), index)
     codes = np.empty((len(rows), len(quantizer.code_sizes)), np.int32)
     slices = parts(len(rows))
+    if quantizer.device != "cpu" and engine is LOCAL and isinstance(rows, ArrayRows):
+        # of a longer part more copies to and from the device go on while it works
+        slices = list(chunks(len(rows), 1, _FED_PARTS * (slices[0].stop if slices else 1)))
     found = engine.map(_Encode(quantizer, rows), slices, 4 * CHUNK_BYTES)
     for part, some in zip(tqdm(slices, "index", unit="part", disable=None), found, strict=True):
         codes[part] = check_codes(some, quantizer.code_sizes, f"codes of the {quantizer.method} model")
@@ -96,6 +100,8 @@ class _Encode:
     def __call__(self, part: slice) -> Codes:
         """(n, L)."""
         codes = np.empty((part.stop - part.start, len(self.quantizer.code_sizes)), np.int32)
+        if self.quantizer.device != "cpu" and isinstance(self.rows, ArrayRows):
+            return self.quantizer.encode(self.rows.part(part.start, part.stop))
         for some in chunks(len(codes), 4 * self.rows.dim):
             codes[some] = self.quantizer.encode(self.rows.part(part.start + some.start, part.start + some.stop))
         return codes

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from torch import Tensor
 
 from sid.arrays import Rows, Vectors, chunks, rows_of
-from sid.clustering.points import Points
 from sid.quantizers.base import Scaling
-from sid.quantizers.residual import Residuals
+from sid.quantizers.residual import held
 
 _BLOCK_BYTES = 8 << 20  # of the rows that go through a network at once where no gradient is wanted
 
@@ -27,7 +26,7 @@ class TrainingRows:
 
     def __init__(self, vectors: Vectors | Rows, scaling: Scaling, device: str, held_bytes: int | None = None) -> None:
         self.scaling = scaling
-        self._points = Points.held(Residuals(rows_of(vectors), scaling), device, held_bytes)
+        self._points = held(rows_of(vectors), scaling, device, held_bytes)
         self.device = self._points.device
         self.dim = self._points.dim
 
