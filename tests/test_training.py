@@ -54,6 +54,8 @@ SMALL: dict[str, Any] = {
     "patience": 0,
     "select": "r2",
     "save_limit": 2,
+    "precision": "auto",
+    "cuda_graphs": False,
 }
 
 

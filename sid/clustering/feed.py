@@ -22,7 +22,7 @@ _ROW_VALUES = 8  # of the values that a piece may have, its rows are one in so m
 
 def row_width(dim: int, *others: int) -> int:
     """The width by which `memory.pieces` cuts rows of `dim` columns that are fed, and whose work has other widths."""
-    return max(_ROW_VALUES * dim, *others)
+    return max(_ROW_VALUES * dim, 1, *others)
 
 
 def fed(
