@@ -23,7 +23,8 @@ def main(stage: Stage) -> str:
     from sid.releases.delta import churn_figures, drift_figures  # loads torch
 
     release = open_release(folder)
-    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
+    quant = stage.params.quant
+    quantizer = loading.load(stage.input("quantizer"), quant.device, quant.device_memory_gib)
     vectors, raw = load_vectors(stage.input("vectors"), "align"), load_codes(stage.input("codes"))
     counts = load_counts(stage.input("counts"), load_ids(stage.input("ids")))
     drift = drift_figures(release, quantizer, vectors, raw, sids, wanted)

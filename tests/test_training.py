@@ -64,7 +64,15 @@ def config(**changes: Any) -> RQVAEConfig:
 
 
 def quant(**changes: Any) -> Quant:
-    shared = {"method": "rqvae", "num_emb_list": SIZES, "e_dim": 6, "train_sample": None, "seed": 0, "device": "cpu"}
+    shared = {
+        "method": "rqvae",
+        "num_emb_list": SIZES,
+        "e_dim": 6,
+        "train_sample": None,
+        "seed": 0,
+        "device": "cpu",
+        "device_memory_gib": None,
+    }
     return Quant(**{**shared, **changes})
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sid.arrays import CHUNK_BYTES, ArrayRows, Chosen, Codes, Rows, Vectors, check_codes, chunks, parts, rows_of
+from sid.clustering import memory
 from sid.clustering.balanced import share_out, size_bounds
 from sid.clustering.scores import HeldScores, Scores
 from sid.engine.base import Engine
@@ -51,9 +52,10 @@ def assign(
     balanced = wanted.assignment == "balanced"
     if wanted.assignment == "auto":
         balanced = fitted_slack(quantizer) is not None
-    if balanced:
-        return balanced_codes(quantizer, vectors, slack_of(quantizer, wanted), engine), "balanced"
-    return nearest_codes(quantizer, vectors, engine=engine), "nearest"
+    with memory.one_line():
+        if balanced:
+            return balanced_codes(quantizer, vectors, slack_of(quantizer, wanted), engine), "balanced"
+        return nearest_codes(quantizer, vectors, engine=engine), "nearest"
 
 
 def slack_of(quantizer: Quantizer, wanted: Index) -> int:

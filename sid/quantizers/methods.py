@@ -74,7 +74,7 @@ def fit(
 
     Raises:
         InputError: vectors that aren't a float32 matrix, a codebook larger than N, settings that contradict each
-            other, or a device that isn't there.
+            other, a device that isn't there, or one without the memory for it.
     """
     settings = params if isinstance(params, Params) else load_params(params, CONFIGS)
     if vectors.ndim != 2 or 0 in vectors.shape or vectors.dtype != np.float32:
@@ -88,7 +88,11 @@ def fit(
     start = {}
     if warm_start is not None:
         start = {"warm_start": _checked(warm_start, quant)}
-    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, **start)
+    from sid.clustering import memory  # loads torch
+
+    memory.limit(quant.device, quant.device_memory_gib)
+    with memory.one_line():
+        found = METHODS[quant.method].fit(rows, quant, config, checkpoints, **start)
     return replace(found, figures={"train_rows": len(rows), **found.figures})
 
 
