@@ -48,9 +48,9 @@ def test_nearest_is_the_cpus(change: Callable[[torch.Tensor], torch.Tensor], mon
 
 def test_nearest_settles_what_the_matrix_units_leave_open(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(3)
-    vectors = torch.randn(4000, 64, generator=generator)
-    table = vectors[:300] + 1e-4 * torch.randn(300, 64, generator=generator)  # pairs that TF32 can't distinguish
-    table = torch.cat([table, table + 1e-6 * torch.randn(300, 64, generator=generator)])
+    vectors = torch.randn(1500, 32, generator=generator)
+    table = vectors[:200] + 1e-4 * torch.randn(200, 32, generator=generator)  # pairs that TF32 can't distinguish
+    table = torch.cat([table, table + 1e-6 * torch.randn(200, 32, generator=generator)])
     coarse = units.UnitProduct(table, half_norms(table))(vectors).argmax(1)
     exact = exact_distances(vectors, table).argmin(1)
     assert int((coarse != exact).sum()) > 100
@@ -165,7 +165,27 @@ def test_pieces_do_not_depend_on_what_is_free() -> None:
     assert sum(part.stop - part.start for part in memory.pieces(1000, 1 << 20, cpu)) == 1000
 
 
-def test_a_refusal_of_memory_is_one_line() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore"),
+        RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
+    ],
+)
+def test_a_refusal_of_memory_is_one_line(error: Exception) -> None:
     with pytest.raises(InputError, match=r"set quant\.device_memory_gib to what is free") as refused, memory.one_line():
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore")
+        raise error
     assert "\n" not in str(refused.value)
+    with pytest.raises(RuntimeError, match="another"), memory.one_line():
+        raise RuntimeError("another")
+
+
+def test_the_setting_of_torch_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = torch.backends.cuda.matmul
+    before = setting.fp32_precision
+    with units.matrix_units(torch.device("cuda")):
+        assert setting.fp32_precision == "tf32"
+    assert setting.fp32_precision == before
+    with units.matrix_units(torch.device("cpu")):
+        assert setting.fp32_precision == before
+    assert torch.get_float32_matmul_precision() == "highest"

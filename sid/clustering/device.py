@@ -21,6 +21,7 @@ from sid.clustering.units import UnitProduct, unit_rounding
 _LOOK = 4  # iterations between two looks at the inertia, for which the host waits
 _LONG = 8  # pieces of a pass from which on looking costs nothing beside it
 _TIGHT, _MOST_TIGHT = 16, 0.1  # a pass is float32 where more of the rows lie so few roundings from their centroids
+_COPIES = 4  # of a piece's rows that are there at once, in float32: as whole numbers each takes two
 _FAR = 64  # rows that lie farthest from their centroids, which empty clusters get: so many each iteration
 
 _POOL = 64  # rows a centroid from which seeds are drawn
@@ -55,7 +56,7 @@ def lloyd(
     device = table.device
     sums = Sums(len(table), rows.dim, len(rows), rows.squares.max().sqrt())
     total = rows.squares.sum(dtype=torch.float64)
-    pieces = list(memory.pieces(len(rows), max(table.shape), device))
+    pieces = list(memory.pieces(len(rows), max(len(table), _COPIES * rows.dim), device))
     look = 1 if len(pieces) >= _LONG else _LOOK
     done = torch.zeros((), dtype=torch.bool, device=device)
     coarse = False  # the first pass says whether the matrix units will do

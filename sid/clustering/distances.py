@@ -89,7 +89,7 @@ def _nearest_on_device(points: Points, book: Book) -> Tensor:
     float32 products, and at last float64.
     """
     product = UnitProduct(book.product.table, book.half)
-    width = max(book.centroids.shape)
+    width = max(len(book.centroids), 2 * points.dim)
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
     doubtful = torch.empty(len(points), dtype=torch.bool, device=points.device)
     for part in memory.pieces(len(points), width, points.device):

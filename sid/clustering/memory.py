@@ -14,6 +14,7 @@ _PIECE_BYTES = 1 << 30  # of a piece's largest values: few launches, each long e
 _SHARE = 8  # of the memory that may be used a piece has one part in so many: scores, rows, and what is made of them
 _LEAST_BYTES = 16 << 20
 _HELD = 2  # of what is free, rows may hold one part in so many
+_REFUSALS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")  # by others than torch's own allocator
 _limits: dict[int, int] = {}  # bytes, by the number of the device
 
 
@@ -73,8 +74,9 @@ def one_line(key: str = "quant.device_memory_gib") -> Iterator[None]:
     """Turn a device's refusal of memory into an InputError that names the key that bounds it."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        # a number would have to be read from the message of a driver
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in _REFUSALS):
+            raise
         held = torch.cuda.memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
         raise InputError(
             f"the GPU has no memory left for this beside what others use of it (this process held {held:.1f} GiB): "

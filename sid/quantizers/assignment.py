@@ -129,7 +129,9 @@ def balanced_codes(quantizer: Quantizer, vectors: Vectors | Rows, slack: int, en
     for level, size in enumerate(tqdm(quantizer.code_sizes, "index, balanced", unit="level", disable=None)):
         size_min, size_max = size_bounds(len(rows), size, slack)
         prefix, held = codes[:, :level], 4 * len(rows) * size <= _HELD_BYTES
-        kind = CostScores if held or not isinstance(quantizer, KeepsCoder) else CoderScores
+        # exact costs are made on the host, for which a GPU would wait
+        exact = held and quantizer.device == "cpu"
+        kind = CostScores if exact or not isinstance(quantizer, KeepsCoder) else CoderScores
         scores: Scores = kind(quantizer, rows, prefix)
         if held:
             scores = _held(scores)
