@@ -62,7 +62,7 @@ class _Rounds:
             values = self.problem.scores.part(part, offset)
             best, code = values.max(1)
             if self.k > 1:
-                rest, other = values.scatter(1, code[:, None], -torch.inf).max(1)
+                rest, other = values.scatter_(1, code[:, None], -torch.inf).max(1)
                 self.second[part], self.regret[part] = other, 2 * (best - rest)
             self.labels[part] = code
         self.counts = _counted(self.labels, self.k)
