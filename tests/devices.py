@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sid.clustering import memory
 
@@ -74,3 +75,37 @@ def waits_of(work: Callable[[], Any]) -> Counter[str]:
     with Watched() as seen:
         work()
     return seen.waits
+
+
+class Recording(TorchDispatchMode):
+    """What a CUDA graph does, on a CPU: operations are recorded once, and replayed on the very same memory.
+
+    What a step takes from Python (a number, another tensor) stays as it was when it was recorded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ran: list[tuple[Any, Any, Any, list[torch.Tensor]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        given = {one.untyped_storage().data_ptr() for one in _tensors((args, kwargs))}
+        made = [one for one in _tensors(found) if one.untyped_storage().data_ptr() not in given]
+        if made or func._schema.is_mutable:  # else a view
+            self._ran.append((func, args, kwargs or {}, made))
+        return found
+
+    def replay(self) -> None:
+        """Run everything again."""
+        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+            for func, args, kwargs, made in self._ran:
+                given = {one.untyped_storage().data_ptr() for one in _tensors((args, kwargs))}
+                found = [
+                    one for one in _tensors(func(*args, **kwargs)) if one.untyped_storage().data_ptr() not in given
+                ]
+                for held, one in zip(made, found, strict=True):
+                    held.copy_(one)
+
+
+def _tensors(found: Any) -> list[torch.Tensor]:
+    return [one for one in tree_leaves(found) if isinstance(one, torch.Tensor)]

@@ -14,7 +14,7 @@ from sid.errors import InputError
 from sid.quantizers import methods, rqvae
 from sid.quantizers.training.loop import Loop
 from tests.conftest import CATALOGUE, needs_catalogue
-from tests.devices import Watched, as_accelerator
+from tests.devices import Recording, Watched, as_accelerator
 from tests.test_contract import settings
 from tests.test_training import clouds, config, quant
 
@@ -68,6 +68,35 @@ def test_steps_that_can_be_recorded_are_the_same_steps(learner: str, monkeypatch
         restored = loop(vectors, learner=learner, cuda_graphs=True)
         restored.restore(copy.deepcopy(there.state()))
         assert there._pass()[:2] == restored._pass()[:2]
+
+
+@pytest.mark.parametrize("changes", [{}, {"bn": True, "clip_grad_norm": 0.0, "learner": "adam"}])
+def test_replaying_a_recorded_step_is_taking_the_next_one(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = clouds(333)  # batches of two sizes
+    with as_accelerator(monkeypatch):
+        plain, there = (loop(vectors, cuda_graphs=True, **changes) for _ in range(2))
+        one_pass(plain), one_pass(there)
+        recorded: dict[tuple[int, bool], Recording] = {}
+        taken = there.steps._recorded  # type: ignore[union-attr]
+
+        def replayed(size: int, coded: bool) -> None:
+            if (size, coded) in recorded:
+                recorded[size, coded].replay()
+                return
+            with Recording() as recorded[size, coded]:
+                taken(size, coded)
+
+        monkeypatch.setattr(there.steps, "_recorded", replayed)
+        for _ in range(3):
+            *expected, usage = one_pass(plain)
+            *found, used = one_pass(there)
+            assert found == pytest.approx(expected, rel=1e-5)
+            assert all(torch.equal(one, other) for one, other in zip(used, usage, strict=True))
+    assert len(recorded) == 2
+    for one, other in zip(there.task.model.state_dict().values(), plain.task.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("record", [False, True])
