@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +15,11 @@ from sid.clustering.kmeans import kmeans, nearest
 from sid.clustering.points import Points, centred
 from sid.clustering.sums import Sums
 from sid.errors import InputError
+from sid.quantizers import methods
+from tests.conftest import catalogue
 from tests.devices import Watched, as_accelerator
 from tests.test_clustering import NASTY, exact_distances, inertia, mixture
+from tests.test_contract import settings
 
 
 def test_factors_keep_eleven_digits_and_the_bound_holds() -> None:
@@ -159,10 +163,53 @@ def test_sums_are_exact_in_any_order_and_at_any_scale() -> None:
         assert torch.equal(found[0].counts, torch.bincount(codes, minlength=11))
 
 
-def test_pieces_do_not_depend_on_what_is_free() -> None:
-    cpu = torch.device("cpu")
-    assert memory.piece_bytes(cpu) == memory.piece_bytes(cpu)
-    assert sum(part.stop - part.start for part in memory.pieces(1000, 1 << 20, cpu)) == 1000
+class Gpu:
+    """A GPU of 80 GiB, of which others have taken most."""
+
+    total_memory = 80 << 30
+
+    def __init__(self, patch: pytest.MonkeyPatch, free: int) -> None:
+        self.fraction = 1.0
+        for name, value in (
+            ("current_device", 0),
+            ("get_device_properties", self),
+            ("mem_get_info", (free, self.total_memory)),
+            ("memory_allocated", 1 << 30),
+            ("memory_reserved", 3 << 30),
+        ):
+            patch.setattr(torch.cuda, name, lambda *_which, value=value: value)
+        patch.setattr(
+            torch.cuda, "set_per_process_memory_fraction", lambda share, _which: setattr(self, "fraction", share)
+        )
+        patch.setattr(memory, "_limits", {})
+
+
+@pytest.mark.parametrize("free", [2 << 30, 70 << 30])
+def test_pieces_depend_on_the_bound_and_not_on_what_is_free(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, device = Gpu(monkeypatch, free), torch.device("cuda")
+    assert memory.piece_bytes(device) == 1 << 30
+    assert memory.free_bytes(device) == free + (2 << 30)
+    memory.limit("cuda", 4.0)
+    assert gpu.fraction == 4 / 80
+    assert memory.piece_bytes(device) == 1 << 29
+    assert memory.free_bytes(device) == min(free + (2 << 30), 3 << 30)
+    assert memory.held_bytes(device) == memory.free_bytes(device) // 2
+    memory.limit("cuda", 0.3)
+    assert memory.piece_bytes(device) == 1 << 25
+    assert memory.free_bytes(device) == 0  # more is taken already
+    memory.limit("cuda", None)
+    assert gpu.fraction == 1
+    memory.limit("cpu", 1.0)
+    assert gpu.fraction == 1
+
+
+def test_the_bound_of_the_params_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[tuple[str, float | None]] = []
+    monkeypatch.setattr(memory, "limit", lambda device, gib: told.append((device, gib)))
+    wanted = settings("rqkmeans", device_memory_gib=3.5)
+    methods.fit(catalogue(), wanted).quantizer.save(tmp_path / "one.pth")
+    methods.load(tmp_path / "one.pth", "cpu", 2.5)
+    assert told == [("cpu", 3.5), ("cpu", 2.5)]
 
 
 @pytest.mark.parametrize(

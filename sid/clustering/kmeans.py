@@ -1,4 +1,4 @@
-"""k-means by Lloyd's iterations, in memory or in chunks, on a CPU or a GPU."""
+"""k-means by Lloyd's iterations, in memory or in chunks; on a GPU by `device`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def kmeans(
         restarts: independent runs, of which the one with the lowest inertia is kept.
         seed: of the random draws.
         budget_mib: bound on the scratch memory of rows and distances, in MiB; 64 to 4096 is sane. Beside it there are
-            about 40 bytes for each row, and 16 KD bytes for sums and seeds.
+            about 40 bytes for each row, and 16 KD bytes for sums and seeds. An accelerator's is that of `memory.limit`.
         on_iteration: called with (iteration from 0, inertia) after each iteration of each restart.
         start: (K, D) centroids to begin with, once; None draws seeds.
 
