@@ -34,7 +34,6 @@ DEVICE = torch.device("meta")
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "piece_bytes", lambda _device: 1 << 16)
-    monkeypatch.setattr(memory, "free_bytes", lambda _device: 1 << 30)
 
 
 def rows(count: int = 1000, dim: int = 16) -> Centred:

@@ -74,6 +74,5 @@ def test_fits_are_as_good_and_the_same_twice_and_streamed(method: str, monkeypat
             fitted.append(methods.fit(vectors, settings(method)))
     assert fitted[0].figures["mse"] <= 1.1 * expected
     books = [fit.quantizer.coder.codebooks for fit in fitted]  # type: ignore[attr-defined]
-    for one, again in zip(books[0], books[1], strict=True):
-        assert torch.equal(one, again)
-    assert fitted[2].figures["mse"] == pytest.approx(fitted[0].figures["mse"], rel=0.05)
+    for other in books[1:]:
+        assert all(torch.equal(one, again) for one, again in zip(books[0], other, strict=True))

@@ -120,7 +120,7 @@ def _iterate(rows: Centred, table: Tensor, pieces: list[slice], sums: Sums, tota
 def fits(rows: Centred, k: int) -> bool:
     """Whether the candidates' distances to each other fit: else seeds are chosen within groups, as on a CPU."""
     count = min(len(rows), _CANDIDATES * k)
-    return 3 * 4 * count**2 <= min(memory.free_bytes(rows.shift.device), 24 * memory.piece_bytes(rows.shift.device))
+    return 3 * 4 * count**2 <= memory.large_bytes(rows.shift.device)
 
 
 def seeds(rows: Centred, k: int, generator: torch.Generator) -> Tensor:

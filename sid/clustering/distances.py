@@ -33,8 +33,8 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
 
     Row-wise exact: the label of a row is that of a float64 evaluation of (x - c)^2 in a fixed order of summation,
     whatever other rows are in the call and however it is cut into chunks. A float32 matrix product proposes, after one
-    in the matrix units (see `units`) on an accelerator; the centroids that its worst-case rounding error cannot rule out
-    are compared in float64, each value of a centroid once, however many centroids have it.
+    in the matrix units (see `units`) on an accelerator; the centroids that its worst-case rounding error cannot rule
+    out are compared in float64, each value of a centroid once, however many centroids have it.
 
     Args:
         vectors: (N, D) float32, any device, N >= 0; a read-only memory map is neither written nor copied whole.

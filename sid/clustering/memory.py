@@ -13,6 +13,7 @@ from sid.errors import InputError
 _PIECE_BYTES = 1 << 30  # of a piece's largest values: few launches, each long enough to hide the next one's start
 _SHARE = 8  # of the memory that may be used a piece has one part in so many: scores, rows, and what is made of them
 _LEAST_BYTES = 16 << 20
+_LARGE = 4  # the same for what can't be cut into pieces
 _HELD = 2  # of what is free, rows may hold one part in so many
 _REFUSALS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")  # by others than torch's own allocator
 _limits: dict[int, int] = {}  # bytes, by the number of the device
@@ -54,6 +55,11 @@ def free_bytes(device: torch.device) -> int:
 def held_bytes(device: torch.device) -> int:
     """How much of it rows may take that are held."""
     return free_bytes(device) // _HELD
+
+
+def large_bytes(device: torch.device) -> int:
+    """What one matrix and its copies may take that can't be cut into pieces: as much in each run."""
+    return _bound(device) // _LARGE if device.type == "cuda" else _SHARE * _PIECE_BYTES
 
 
 def piece_bytes(device: torch.device) -> int:

@@ -163,17 +163,18 @@ def held(rows: Rows, scaling: Scaling, device: str, held_bytes: int | None = Non
 
 
 def measured(rows: Rows, device: str) -> tuple[Points, Scaling]:
-    """Rows on a device, centred and scaled, and by how much; an accelerator that can hold them does the measuring.
+    """Rows on a device, centred and scaled, and by how much; an accelerator does the measuring.
+
+    Whether it can hold the rows changes no bit.
 
     Raises:
         InputError: a value is not finite.
     """
     where = torch.device(device)
-    if not (memory.accelerated(where) and fits(rows, where)):
+    if not memory.accelerated(where):
         scaling = Scaling.of(rows)
         return held(rows, scaling, device), scaling
-    points = Points.loaded(rows, where)
-    assert points.tensor is not None
+    points = Points.loaded(rows, where) if fits(rows, where) else Points(rows, where)
     mean = row_mean(points)
     square = torch.zeros((), dtype=torch.float64, device=where)
     pieces = list(memory.pieces(len(points), 4 * points.dim, where))
@@ -181,6 +182,8 @@ def measured(rows: Rows, device: str) -> tuple[Points, Scaling]:
         square += points.part(part).double().sub_(mean).square_().sum()
     scale = float(np.float32(np.sqrt(float(square) / (len(points) * points.dim))))
     scaling = Scaling(mean.cpu().numpy(), scale if scale > 0 else 1.0)
+    if points.tensor is None:
+        return Points(Residuals(rows, scaling), where), scaling
     scaled = on_device(scaling, where)
     for part in pieces:
         scaled(points.tensor[part])
