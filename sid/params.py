@@ -209,6 +209,7 @@ class Quant(Section):
     train_sample: Literal["auto"] | Annotated[int, Field(ge=2)] | None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     device: Literal["auto", "cpu", "cuda"]
+    device_memory_gib: Annotated[float, Field(ge=0.25, le=10_000, strict=False)] | None
 
     @field_validator("train_sample")
     @classmethod

@@ -17,7 +17,8 @@ def main(stage: Stage) -> str:
     """Vectors, ids, counts to keep by, quantizer, codes, and the release of params.yaml -> sids, report, metrics."""
     wanted = stage.params.dedupe
     vectors, item_ids = load_vectors(stage.input("vectors"), "align"), load_ids(stage.input("ids"))
-    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
+    quant = stage.params.quant
+    quantizer = loading.load(stage.input("quantizer"), quant.device, quant.device_memory_gib)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     by = np.load(stage.input("keep") / f"{wanted.keep}.npy", allow_pickle=False)
     found = beside(stage.params, item_ids, codes)

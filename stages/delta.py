@@ -21,7 +21,8 @@ def main(stage: Stage) -> str:
     from sid.quantizers import loading
     from sid.releases.delta import churn_figures, drift_figures  # loads torch
 
-    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
+    quant = stage.params.quant
+    quantizer = loading.load(stage.input("quantizer"), quant.device, quant.device_memory_gib)
     vectors, raw = load_vectors(stage.input("vectors"), "align"), load_codes(stage.input("codes"))
     counts = load_counts(stage.input("counts"), load_ids(stage.input("ids")))
     drift = drift_figures(release, quantizer, vectors, raw, sids, wanted)

@@ -18,7 +18,8 @@ def main(stage: Stage) -> str:
 
     vectors, wanted = load_vectors(stage.input("vectors"), "align"), stage.params.index
     release = taken(stage.params)
-    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
+    quant = stage.params.quant
+    quantizer = loading.load(stage.input("quantizer"), quant.device, quant.device_memory_gib)
     figures = {}
     if release is None:
         codes, assignment = assign(quantizer, vectors, wanted, stage.engine)

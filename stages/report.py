@@ -19,7 +19,8 @@ REPORTS = ("prepare", "align", "index", "dedupe", "evaluate", "train", "drift", 
 def main(stage: Stage) -> str:
     """What the stages before it wrote -> report, metrics, page, usage, groups."""
     items = load_items(stage.input("items"), ["title"])
-    quantizer = loading.load(stage.input("quantizer"), stage.params.quant.device)
+    quant = stage.params.quant
+    quantizer = loading.load(stage.input("quantizer"), quant.device, quant.device_memory_gib)
     codes = check_codes(load_codes(stage.input("codes")), quantizer.code_sizes, str(stage.input("codes")))
     sids = SemanticIds.load(stage.input("sids"))
     reports = {name: read_json(stage.input(name)) for name in REPORTS}

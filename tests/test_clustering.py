@@ -26,6 +26,7 @@ from sid.clustering.scores import HeldScores
 from sid.engine.threads import in_order
 from sid.errors import InputError
 from tests.conftest import ROOT
+from tests.devices import as_accelerator
 
 
 def mixture(rows: int = 600, dim: int = 8, seed: int = 0, centres: int = 12) -> torch.Tensor:
@@ -152,8 +153,7 @@ def test_the_way_of_accelerators_gives_the_same_labels(
     on_bisectors = torch.cat([vectors, (vectors[:40] + vectors[5:45]) / 2])
     for centroids in (vectors[:60], torch.unique(vectors, dim=0)[:60], vectors[:1]):
         wanted = nearest(on_bisectors, centroids)
-        with monkeypatch.context() as patched:
-            patched.setattr(distances, "_nearest_by_chunks", distances._nearest_unwatched)
+        with as_accelerator(monkeypatch, 1 << 12):
             assert torch.equal(nearest(on_bisectors, centroids, budget_mib=1), wanted)
             spoilt = on_bisectors.clone()
             spoilt[17, 3] = torch.inf

@@ -77,6 +77,8 @@ def test_sections_are_frozen() -> None:
         ("quant.rqkmeans", None, "quant.rqkmeans is empty: must be a section of keys"),
         ("quant.rqkmeans", [1], "quant.rqkmeans is [1]: must be a section of keys"),
         ("quant.rqkmeans.max_iters", 0, "quant.rqkmeans.max_iters is 0: must be greater than or equal to 1"),
+        ("quant.device_memory_gib", 0.1, "quant.device_memory_gib is 0.1: must be greater than or equal to 0.25"),
+        ("quant.rqvae.precision", "half", "quant.rqvae.precision is 'half': must be 'auto', 'float32' or 'bfloat16'"),
         ("quant.device", "gpu", "quant.device is 'gpu': must be 'auto', 'cpu' or 'cuda'"),
         ("dedupe", "reassign", "dedupe is 'reassign': must be a section of keys"),
         ("dedupe.max_suffix", 1, "dedupe.max_suffix is 1: must be greater than or equal to 2"),

@@ -43,6 +43,7 @@ def quant(**changes: Any) -> Quant:
         "train_sample": None,
         "seed": 0,
         "device": "cpu",
+        "device_memory_gib": None,
     }
     return Quant(**{**shared, **changes})
 

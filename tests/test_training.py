@@ -54,6 +54,8 @@ SMALL: dict[str, Any] = {
     "patience": 0,
     "select": "r2",
     "save_limit": 2,
+    "precision": "auto",
+    "cuda_graphs": False,
 }
 
 
@@ -62,7 +64,15 @@ def config(**changes: Any) -> RQVAEConfig:
 
 
 def quant(**changes: Any) -> Quant:
-    shared = {"method": "rqvae", "num_emb_list": SIZES, "e_dim": 6, "train_sample": None, "seed": 0, "device": "cpu"}
+    shared = {
+        "method": "rqvae",
+        "num_emb_list": SIZES,
+        "e_dim": 6,
+        "train_sample": None,
+        "seed": 0,
+        "device": "cpu",
+        "device_memory_gib": None,
+    }
     return Quant(**{**shared, **changes})
 
 

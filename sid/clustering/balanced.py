@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from sid.arrays import parts
+from sid.clustering import memory
+from sid.clustering.device_balanced import settle_on_device
 from sid.clustering.distances import add_rows, check_pair
 from sid.clustering.kmeans import Clustering, kmeans
 from sid.clustering.points import Centred, Points, centred, draw_rows, inside, sub_seed, with_labels, within
 from sid.clustering.prices import (
+    COLD,
     COOL,
     LARGE_ROWS,
     LARGE_SAMPLE,
@@ -35,6 +38,7 @@ from sid.clustering.prices import (
     spread_of,
 )
 from sid.clustering.scores import HeldScores, Problem, Scores, TableScores
+from sid.clustering.sums import Sums
 from sid.clustering.transport import flow_assign, settle
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
@@ -104,6 +108,7 @@ def balanced_kmeans(
         InputError: not a float32 matrix, fewer rows than k, NaN or infinite values, or an argument out of range.
     """
     points = Points.of(vectors)
+    budget_mib = _budget(budget_mib, points.device)
     lo, hi = size_bounds(len(points), k, slack)
     _check_solver(solver)
     if max_iters < 1:
@@ -118,6 +123,18 @@ def balanced_kmeans(
     else:
         table, labels, history = _iterations(problem, rows, max_iters, sub_seed(seed, 2), on_iteration)
     return Clustering(table + rows.shift, labels, tuple(history))
+
+
+def _budget(budget_mib: int, device: torch.device) -> int:
+    """The budget in MiB, on an accelerator at least one of pieces that are worth a launch."""
+    return max(budget_mib, memory.piece_bytes(device) >> 19) if memory.accelerated(device) else budget_mib
+
+
+def _settled(problem: Problem, labels: Tensor, prices: Tensor, spread: float) -> Tensor:
+    """Labels within the bounds from those that are least in distance plus price."""
+    if memory.accelerated(problem.scores.device):
+        return settle_on_device(problem, prices, COLD * spread)
+    return settle(problem, labels, prices, 2 * COOL * spread)
 
 
 def _first(points: Points, k: int, seed: int, budget_mib: int, generator: torch.Generator, engine: Engine) -> Tensor:
@@ -191,6 +208,7 @@ def share_out(
             f"{n} rows cannot be split into {k} clusters of {size_min} to {size_max} rows:"
             f" {k} * size_min <= {n} <= {k} * size_max must hold"
         )
+    budget_mib = _budget(budget_mib, scores.device)
     problem = Problem(scores, size_min, size_max, budget_mib, LOCAL if isinstance(scores, HeldScores) else engine)
     if solver == "exact":
         return flow_assign(problem)
@@ -202,7 +220,7 @@ def share_out(
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code
-    return settle(problem, labels, prices, 2 * COOL * spread)
+    return _settled(problem, labels, prices, spread)
 
 
 def _check_solver(solver: str) -> None:
@@ -226,21 +244,23 @@ def _iterations(
     spread = spread_of(sample)
     prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
     history: list[float] = []
+    anew = memory.accelerated(table.device)  # to find which rows moved, the host would have to wait
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
         share = WARM * (COOL / WARM) ** (iteration / max(1, max_iters - 2))
         prices = newton(sample, prices, share * spread)
         if last:
             prices = cooled(problem, prices, spread)
-        if not last:
+        if last or anew:
+            for part, code in choices(problem, prices):
+                labels[part] = code
+            if last:
+                labels = _settled(problem, labels, prices, spread)
+            sums = _sums(rows, labels, len(table), problem.engine)
+        else:
             for part, (code, gained) in moves(problem, prices, labels):
                 labels[part] = code
                 sums += gained
-        else:
-            for part, code in choices(problem, prices):
-                labels[part] = code
-            labels = settle(problem, labels, prices, 2 * COOL * spread)
-            sums = _sums(rows, labels, len(table), problem.engine)
         table, inertia = _means(sums, labels, table, total)
         problem, sample = _with_table(problem, table), _with_table(sample, table)
         history.append(inertia)
@@ -263,6 +283,11 @@ def _with_table(problem: Problem, table: Tensor) -> Problem:
 
 def _sums(rows: Centred, labels: Tensor, k: int, engine: Engine) -> Tensor:
     """(K, D) float64 sums of the rows of each cluster."""
+    if memory.accelerated(labels.device):
+        exact = Sums(k, rows.dim, len(labels), rows.squares.max().sqrt())
+        for part in memory.pieces(len(labels), 4 * rows.dim, labels.device):
+            exact.add(labels[part], rows.part(part))
+        return exact.sums
     sums = torch.zeros(k, rows.dim, dtype=torch.float64, device=labels.device)
     for found in engine.map(_Sums(rows, k), with_labels(parts(len(rows)), labels)):
         sums += found

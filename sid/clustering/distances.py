@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from sid.arrays import chunks, parts
-from sid.clustering.points import Points, check_finite, check_matrix, inside, with_labels, within, work_chunks
+from sid.clustering import memory
+from sid.clustering.points import Points, check_finite, check_matrix, inside, with_labels, within
+from sid.clustering.units import UnitProduct, unit_rounding
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
 from sid.engine.threads import in_order, one_thread
@@ -32,14 +34,15 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
     """The nearest centroid of each row, by squared Euclidean distance; ties go to the lowest index.
 
     Row-wise exact: the label of a row is that of a float64 evaluation of (x - c)^2 in a fixed order of summation,
-    whatever other rows are in the call and however it is cut into chunks. A float32 matrix product proposes; the
-    centroids that its worst-case rounding error cannot rule out are compared in float64, each value of a centroid
-    once, however many centroids have it.
+    whatever other rows are in the call and however it is cut into chunks. A float32 matrix product proposes, after one
+    in the matrix units (see `units`) on an accelerator; the centroids that its worst-case rounding error cannot rule
+    out are compared in float64, each value of a centroid once, however many centroids have it.
 
     Args:
         vectors: (N, D) float32, any device, N >= 0; a read-only memory map is neither written nor copied whole.
         centroids: (K, D) float32 on the same device, K >= 1.
-        budget_mib: bound on scratch memory, in MiB; 16 to 1024 is sane. It changes speed, never a label.
+        budget_mib: bound on scratch memory, in MiB; 16 to 1024 is sane. It changes speed, never a label. An
+            accelerator's is that of `memory.limit`.
         engine: runs the pass over rows that aren't held.
 
     Returns:
@@ -55,11 +58,11 @@ def nearest(vectors: Tensor | Points, centroids: Tensor, *, budget_mib: int = 25
         first = distinct(centroids)[0]
         work = _Nearest(points, centroids[first], budget_mib)
         return first[torch.cat([torch.zeros(0, dtype=torch.int64), *runs.map(work, parts(len(points)))])]
-    book = _Book.of(centroids)
+    book = Book.of(centroids)
     try:
-        if points.device.type == "cpu":
-            return _nearest_by_chunks(points, book, budget_mib)
-        return _nearest_unwatched(points, book, budget_mib)
+        if memory.accelerated(points.device):
+            return _nearest_on_device(points, book)
+        return _nearest_by_chunks(points, book, budget_mib)
     except _CopiesError:
         first = distinct(centroids)[0]
         return first[nearest(points, centroids[first], budget_mib=budget_mib)]
@@ -76,17 +79,17 @@ class _Nearest:
     @one_thread(torch.device("cpu"))
     def __call__(self, part: slice) -> Tensor:
         """(n,)."""
-        return _nearest_by_chunks(self.points, _Book.of(self.centroids), self.budget_mib, part)
+        return _nearest_by_chunks(self.points, Book.of(self.centroids), self.budget_mib, part)
 
 
-def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int, rows: slice | None = None) -> Tensor:
+def _nearest_by_chunks(points: Points, book: Book, budget_mib: int, rows: slice | None = None) -> Tensor:
     """`nearest` of all rows or of a slice of them, each chunk settled while it is in the cache."""
     rows = slice(0, len(points)) if rows is None else rows
     labels = torch.empty(rows.stop - rows.start, dtype=torch.int64, device=points.device)
 
     def settled(part: slice) -> Tensor:
         rows = points.part(part)
-        found, floor, values, doubtful = _proposed(rows, book)
+        found, floor, values, doubtful = proposed(rows, book)
         tied = doubtful.nonzero().flatten()
         if len(tied):
             if not bool(torch.isfinite(rows).all()):
@@ -102,28 +105,40 @@ def _nearest_by_chunks(points: Points, book: _Book, budget_mib: int, rows: slice
     return labels
 
 
-def _nearest_unwatched(points: Points, book: _Book, budget_mib: int) -> Tensor:
-    """`nearest` on an accelerator: no chunk waits for the host, which settles all doubtful rows at the end."""
+def _nearest_on_device(points: Points, book: Book) -> Tensor:
+    """`nearest` on an accelerator: no piece waits for the host.
+
+    Each of three passes goes over the rows that the one before it can't be sure of: products in the matrix units,
+    float32 products, and at last float64.
+    """
+    product = UnitProduct(book.product.table, book.half)
+    width = max(len(book.centroids), 2 * points.dim)
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
     doubtful = torch.empty(len(points), dtype=torch.bool, device=points.device)
-    for part in work_chunks(len(points), max(book.centroids.shape), points.device, budget_mib):
-        labels[part], _, _, doubtful[part] = _proposed(points.part(part), book)
-    tied = doubtful.nonzero().flatten()
+    for part in memory.pieces(len(points), width, points.device):
+        moved = points.part(part) - book.origin  # (n, D)
+        labels[part], _, _, doubtful[part] = first_two(product(moved), unit_rounding(moved, book.half))
+    left = doubtful.nonzero().flatten()
+    unsure = torch.empty(len(left), dtype=torch.bool, device=points.device)
+    for part in memory.pieces(len(left), width, points.device):
+        found, _, _, unsure[part] = proposed(points.take(left[part]), book)
+        labels[left[part]] = found
+    tied = left[unsure]
     if not len(tied):
         return labels
     if book.has_copies:
         raise _CopiesError
-    for part in work_chunks(len(tied), max(book.centroids.shape), points.device, budget_mib):
+    for part in memory.pieces(len(tied), width, points.device):
         rows = points.take(tied[part])
         if not bool(torch.isfinite(rows).all()):
             check_finite(points, "vectors")
-        found, floor, values, _ = _proposed(rows, book)
+        found, floor, values, _ = proposed(rows, book)
         every = torch.arange(len(rows), device=rows.device)
         labels[tied[part]] = _settled(rows, book, values, floor, found, every)
     return labels
 
 
-def _proposed(rows: Tensor, book: _Book) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def proposed(rows: Tensor, book: Book) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What a float32 product says of (n, D) rows; nothing here waits for an accelerator.
 
     Returns:
@@ -132,10 +147,15 @@ def _proposed(rows: Tensor, book: _Book) -> tuple[Tensor, Tensor, Tensor, Tensor
         and those whose squares overflow, are among them.
     """
     moved = rows - book.origin  # (n, D)
-    values = book.product(moved)  # (n, K)
+    return first_two(book.product(moved), _rounding(moved, book.half))
+
+
+def first_two(values: Tensor, rounding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `proposed` returns, of (n, K) scores that are off by at most `rounding` (n,); they are written to."""
     found, best = largest(values)
-    floor = best - 2 * _rounding(moved, book.half)
-    second = largest(values.scatter_(1, found[:, None], -torch.inf))[1]
+    floor = best - 2 * rounding
+    others = values.scatter_(1, found[:, None], -torch.inf)
+    second = others.amax(1) if memory.accelerated(values.device) else largest(others)[1]
     return found, floor, values, ~(second < floor)
 
 
@@ -346,7 +366,7 @@ class Product:
     """
 
     def __init__(self, table: Tensor, half: Tensor | None = None) -> None:
-        self._table, self._half = table, half_norms(table) if half is None else half
+        self.table, self._half = table, half_norms(table) if half is None else half
         self._kept = threading.local()  # each thread works on chunks of its own
         self._stacked: Tensor | None = None
         if table.device.type == "cpu" and not _by_convolution():
@@ -360,7 +380,7 @@ class Product:
         left = self._memory("left", n, dim + 1)
         left[:, :dim] = rows
         left[:, dim] = 1
-        return torch.mm(left, self._stacked, out=self._memory("out", n, len(self._table)) if out is None else out)
+        return torch.mm(left, self._stacked, out=self._memory("out", n, len(self.table)) if out is None else out)
 
     def _memory(self, name: str, n: int, columns: int) -> Tensor:
         held: Tensor | None = getattr(self._kept, name, None)
@@ -372,10 +392,10 @@ class Product:
     def _other(self, rows: Tensor) -> Tensor:
         n, d = rows.shape
         if rows.device.type != "cpu" or d == 0 or n == 0:
-            return torch.addmm(-self._half, rows, self._table.t())
+            return torch.addmm(-self._half, rows, self.table.t())
         pixels = rows.contiguous().view(1, n, 1, d).permute(0, 3, 1, 2)  # (1, D, n, 1), channels last
-        planes = conv2d(pixels, self._table.reshape(len(self._table), d, 1, 1), -self._half)  # (1, K, n, 1)
-        return planes.permute(0, 2, 3, 1).reshape(n, len(self._table))
+        planes = conv2d(pixels, self.table.reshape(len(self.table), d, 1, 1), -self._half)  # (1, K, n, 1)
+        return planes.permute(0, 2, 3, 1).reshape(n, len(self.table))
 
 
 @cache
@@ -388,22 +408,25 @@ def _by_convolution() -> bool:
 
 def largest(values: Tensor) -> tuple[Tensor, Tensor]:
     """The first largest column of each row of (n, K) values, (n,) int64, and its value (n,)."""
+    if memory.accelerated(values.device):
+        best, code = values.max(1)  # one pass finds both
+        return code, best
     code = row_argmax(values)
     return code, values.gather(1, code[:, None]).flatten()
 
 
 def row_argmax(values: Tensor) -> Tensor:
     """The first largest column of each row of (n, K) values, (n,) int64; on a CPU NumPy's is many times faster."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(values.numpy().argmax(1))
-    return values.argmax(1)
+    if memory.accelerated(values.device):
+        return values.argmax(1)
+    return torch.from_numpy(values.numpy().argmax(1))
 
 
 def row_argmin(values: Tensor) -> Tensor:
     """The first least column of each row of (n, K) values, (n,) int64."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(values.numpy().argmin(1))
-    return values.argmin(1)
+    if memory.accelerated(values.device):
+        return values.argmin(1)
+    return torch.from_numpy(values.numpy().argmin(1))
 
 
 def row_distances(rows: Tensor, others: Tensor) -> Tensor:
@@ -421,16 +444,16 @@ def row_distances(rows: Tensor, others: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Book:
+class Book:
     """Centroids about their mean, for products in float32."""
 
     centroids: Tensor  # (K, D)
     origin: Tensor  # (D,)
     half: Tensor  # (K,)
-    product: Product  # with (K, D) centroids less origin
+    product: Product  # with the (K, D) centroids less origin
 
     @classmethod
-    def of(cls, centroids: Tensor) -> _Book:
+    def of(cls, centroids: Tensor) -> Book:
         origin = centroids.double().mean(0).float()
         table = centroids - origin
         half = half_norms(table)
@@ -442,7 +465,7 @@ class _Book:
         return len(distinct(self.centroids)[0]) < len(self.centroids)
 
 
-def _settled(rows: Tensor, book: _Book, values: Tensor, floor: Tensor, labels: Tensor, tied: Tensor) -> Tensor:
+def _settled(rows: Tensor, book: Book, values: Tensor, floor: Tensor, labels: Tensor, tied: Tensor) -> Tensor:
     """The labels of one chunk after a float64 comparison of what may be nearest to its `tied` rows."""
     for part in chunks(len(tied), 8 * max(book.centroids.shape), _REFINE_BYTES):
         some = tied[part]

@@ -1,4 +1,4 @@
-"""k-means by Lloyd's iterations, in memory or in chunks, on a CPU or a GPU."""
+"""k-means by Lloyd's iterations, in memory or in chunks; on a GPU by `device`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from sid.arrays import chunks, parts
+from sid.clustering import device as on_device
+from sid.clustering import memory
 from sid.clustering.distances import (
     Product,
     largest,
@@ -90,7 +92,7 @@ def kmeans(
         restarts: independent runs, of which the one with the lowest inertia is kept.
         seed: of the random draws.
         budget_mib: bound on the scratch memory of rows and distances, in MiB; 64 to 4096 is sane. Beside it there are
-            about 40 bytes for each row, and 16 KD bytes for sums and seeds.
+            about 40 bytes for each row, and 16 KD bytes for sums and seeds. An accelerator's is that of `memory.limit`.
         on_iteration: called with (iteration from 0, inertia) after each iteration of each restart.
         start: (K, D) centroids to begin with, once; None draws seeds.
         engine: runs the passes over the rows of `Points` that aren't held. It changes no bit.
@@ -124,7 +126,10 @@ def _kmeans(
     runs = []
     for _ in range(restarts if start is None else 1):
         table = seed_centroids(rows, k, budget_mib, generator) if start is None else start - rows.shift
-        runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration, engine))
+        if memory.accelerated(points.device):
+            runs.append(on_device.lloyd(rows, table, max_iters, tol, on_iteration))
+        else:
+            runs.append(_lloyd(rows, table, max_iters, tol, budget_mib, on_iteration, engine))
     table, history = min(runs, key=lambda run: run[1][-1])
     centroids, labels = _use_every_code(points, table + rows.shift, budget_mib, engine)
     last = _inertia(points, centroids, labels, engine)
@@ -146,6 +151,8 @@ def seed_centroids(rows: Centred, k: int, budget_mib: int, generator: torch.Gene
     The rounds are k-means|| (Bahmani et al., VLDB 2012). The choice takes, again and again, the candidate which
     lowers the weighted inertia of all candidates most.
     """
+    if memory.accelerated(rows.shift.device) and on_device.fits(rows, k):
+        return on_device.seeds(rows, k, generator)
     floats = budget_mib << 18
     n = len(rows)
     size = min(n, max(2 * k, min(_POOL * k, floats // (4 * rows.dim))))

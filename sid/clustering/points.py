@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from sid.arrays import Chosen, Rows, behind, chunks, parts
+from sid.clustering import memory
+from sid.clustering.feed import fed, row_width
 from sid.engine.base import Engine
 from sid.engine.local import LOCAL
 from sid.engine.threads import in_order
@@ -57,14 +59,27 @@ class Points:
             most_bytes: that may be held; None is half of a GPU's free memory, or 1 GiB on a CPU.
         """
         device = torch.device(device)
-        if most_bytes is None:
-            most_bytes = _HELD_BYTES if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 2
         streamed = cls(rows, device)
-        if 4 * len(rows) * rows.dim > most_bytes:
+        if not fits(rows, device, most_bytes):
             return streamed
+        if memory.accelerated(device):
+            return cls.loaded(rows, device)
         tensor = torch.empty(len(rows), rows.dim, device=device)
         for part in chunks(len(rows), 8 * rows.dim):
             tensor[part] = streamed.part(part)
+        return cls(tensor)
+
+    @classmethod
+    def loaded(cls, rows: Rows, device: torch.device, finish: Callable[[Tensor], Tensor] | None = None) -> Points:
+        """Hold the rows on an accelerator: they are copied there while the next ones are read.
+
+        Args:
+            finish: what is done there to (n, D) rows that may be overwritten.
+        """
+        tensor = torch.empty(len(rows), rows.dim, device=device)
+        pieces = memory.pieces(len(rows), row_width(rows.dim), device)
+        for part, some in fed(lambda part: rows.part(part.start, part.stop), pieces, rows.dim, device):
+            tensor[part] = some if finish is None else finish(some)
         return cls(tensor)
 
     def __len__(self) -> int:
@@ -107,6 +122,13 @@ class Points:
 
     def _moved(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.require(rows, requirements="W")).to(self.device)
+
+
+def fits(rows: Rows, device: torch.device, most_bytes: int | None = None) -> bool:
+    """Whether the rows may be held on a device, as in `Points.held`."""
+    if most_bytes is None:
+        most_bytes = memory.held_bytes(device) if memory.accelerated(device) else _HELD_BYTES
+    return 4 * len(rows) * rows.dim <= most_bytes
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import threshold
 
 from sid.arrays import parts
+from sid.clustering import memory
 from sid.clustering.distances import move_rows, row_argmax
 from sid.clustering.points import draw_rows, inside, with_labels
 from sid.clustering.scores import PART_BYTES, Problem, TableScores
@@ -192,15 +193,17 @@ def _evaluate(problem: Problem, held: list[Tensor] | None, prices: Tensor, heat:
 
 def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
     """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
-    low = -float(prices.abs().max()) - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
+    if problem.hi == problem.lo and memory.accelerated(prices.device):
+        return prices - prices.mean()  # clusters ask for the same at any price; the loop below would run away with them
+    low = -prices.abs().max() - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
     width = -2 * low
     grid = torch.arange(65, dtype=torch.float64, device=prices.device)
     for _ in range(5):
-        width /= 64
+        width = width / 64
         shifts = low + width * grid
         open_ = torch.sigmoid((prices + shifts[:, None]) / heat).sum(1)  # (65,), rising
         short = len(prices) * problem.lo + (problem.hi - problem.lo) * open_ < problem.size
-        low += width * max(0, int(short.sum()) - 1)
+        low = low + width * (short.sum() - 1).clamp(min=0)
     return prices + low
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sid.arrays import CHUNK_BYTES, ArrayRows, Chosen, Codes, Rows, Vectors, check_codes, chunks, parts, rows_of
+from sid.clustering import memory
 from sid.clustering.balanced import share_out, size_bounds
 from sid.clustering.scores import HeldScores, Scores
 from sid.engine.base import Engine
@@ -26,6 +27,7 @@ from sid.quantizers.residual import KeepsCoder
 SLACK = 1
 """Of bounded sizes where neither `index.slack` nor the fit says another: MiniOneRec's."""
 
+_FED_PARTS = 16  # parts that an accelerator is fed with in one go
 _HELD_BYTES = 512 << 20  # scores of a level that are held; of more, they are made again for each pass over the rows
 
 
@@ -50,9 +52,10 @@ def assign(
     balanced = wanted.assignment == "balanced"
     if wanted.assignment == "auto":
         balanced = fitted_slack(quantizer) is not None
-    if balanced:
-        return balanced_codes(quantizer, vectors, slack_of(quantizer, wanted), engine), "balanced"
-    return nearest_codes(quantizer, vectors, engine=engine), "nearest"
+    with memory.one_line():
+        if balanced:
+            return balanced_codes(quantizer, vectors, slack_of(quantizer, wanted), engine), "balanced"
+        return nearest_codes(quantizer, vectors, engine=engine), "nearest"
 
 
 def slack_of(quantizer: Quantizer, wanted: Index) -> int:
@@ -80,6 +83,9 @@ def nearest_codes(
     rows = rows_of(vectors) if index is None else Chosen(rows_of(vectors), index)
     codes = np.empty((len(rows), len(quantizer.code_sizes)), np.int32)
     slices = parts(len(rows))
+    if quantizer.device != "cpu" and engine is LOCAL and isinstance(rows, ArrayRows):
+        # of a longer part more copies to and from the device go on while it works
+        slices = list(chunks(len(rows), 1, _FED_PARTS * (slices[0].stop if slices else 1)))
     found = engine.map(_Encode(quantizer, rows), slices, 4 * CHUNK_BYTES)
     for part, some in zip(tqdm(slices, "index", unit="part", disable=None), found, strict=True):
         codes[part] = check_codes(some, quantizer.code_sizes, f"codes of the {quantizer.method} model")
@@ -96,6 +102,8 @@ class _Encode:
     def __call__(self, part: slice) -> Codes:
         """(n, L)."""
         codes = np.empty((part.stop - part.start, len(self.quantizer.code_sizes)), np.int32)
+        if self.quantizer.device != "cpu" and isinstance(self.rows, ArrayRows):
+            return self.quantizer.encode(self.rows.part(part.start, part.stop))
         for some in chunks(len(codes), 4 * self.rows.dim):
             codes[some] = self.quantizer.encode(self.rows.part(part.start + some.start, part.start + some.stop))
         return codes
@@ -121,7 +129,9 @@ def balanced_codes(quantizer: Quantizer, vectors: Vectors | Rows, slack: int, en
     for level, size in enumerate(tqdm(quantizer.code_sizes, "index, balanced", unit="level", disable=None)):
         size_min, size_max = size_bounds(len(rows), size, slack)
         prefix, held = codes[:, :level], 4 * len(rows) * size <= _HELD_BYTES
-        kind = CostScores if held or not isinstance(quantizer, KeepsCoder) else CoderScores
+        # exact costs are made on the host, for which a GPU would wait
+        exact = held and quantizer.device == "cpu"
+        kind = CostScores if exact or not isinstance(quantizer, KeepsCoder) else CoderScores
         scores: Scores = kind(quantizer, rows, prefix)
         if held:
             scores = _held(scores)

@@ -17,7 +17,7 @@ from sid.arrays import Codes, Vectors, check_codes, chunks
 from sid.errors import InputError
 from sid.quantizers import model_file
 from sid.quantizers.base import Scaling
-from sid.quantizers.residual import Coder, KeepsCoder, check_codebooks, check_dim, sum_codewords
+from sid.quantizers.residual import Coder, KeepsCoder, check_codebooks, check_dim, on_device, sum_codewords
 
 KIND = "autoencoder"
 
@@ -236,7 +236,8 @@ class AutoencoderQuantizer(KeepsCoder):
         def latents(rows: Vectors) -> Tensor:
             return exact(torch.from_numpy(self.scaling.apply(rows)).to(self.device))
 
-        return Coder(latents, books, self.encoder.row_bytes, _BLOCK_BYTES)
+        scaled = on_device(self.scaling, torch.device(self.device))
+        return Coder(latents, lambda rows: exact(scaled(rows)), books, self.encoder.row_bytes, _BLOCK_BYTES)
 
 
 def _mlp(state: Mapping[str, Any], name: str) -> Mlp:

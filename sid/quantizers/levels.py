@@ -166,11 +166,14 @@ def fit_levels(
     # torch takes a second to import, and checking params.yaml needs the configs alone
     from tqdm import tqdm
 
-    from sid.clustering.points import Points, sub_seed
-    from sid.quantizers.residual import ResidualQuantizer, Residuals, cascade
+    from sid.clustering.points import sub_seed
+    from sid.quantizers.residual import ResidualQuantizer, cascade, held, measured
 
-    scaling = scaling or Scaling.of(vectors, engine)
     rows = rows_of(vectors)
+    if scaling is None:
+        first, scaling = measured(rows, quant.device, engine)
+    else:
+        first = held(rows, scaling, quant.device)
     per_coordinate = scaling.scale**2 / (len(rows) * rows.dim)
     starts = [None] * len(quant.num_emb_list) if warm_start is None else _starts(warm_start, scaling, quant.device)
     books: list[Vectors] = []
@@ -191,7 +194,7 @@ def fit_levels(
             curve.append({"step": len(curve) + 1, "level": level + 1, "iteration": iteration, "mse": mse})
         return found.labels, found.centroids
 
-    cascade(Points.held(Residuals(rows, scaling), quant.device), len(quant.num_emb_list), choose, _less)
+    cascade(first, len(quant.num_emb_list), choose, _less)
     figures = {"iterations": len(curve), "mse": round6(curve[-1]["mse"])}
     info = {"config": {**quant.model_dump(mode="json"), **config.model_dump(mode="json")}, "figures": figures}
     return Fit(ResidualQuantizer(tuple(books), scaling, quant.method, quant.device, info), curve, figures)

@@ -10,15 +10,17 @@ from sid.errors import InputError
 from sid.quantizers.base import Quantizer
 
 
-def load(path: str | Path, device: str = "auto") -> Quantizer:
+def load(path: str | Path, device: str = "auto", memory_gib: float | None = None) -> Quantizer:
     """The fitted quantizer in a .pth file, or one of the codebooks in MiniOneRec's .npz.
 
     Args:
         device: where `encode` works: 'auto' (a GPU if there is one), 'cpu' or 'cuda'.
+        memory_gib: most of a GPU's memory that this process uses from now on; None: all of it.
 
     Raises:
         InputError: missing, broken or unknown file, or a device that isn't there.
     """
+    from sid.clustering import memory
     from sid.quantizers import autoencoder, model_file, npz, residual
 
     # by what a quantizer is, not by its method: a new method that ends in one of these adds nothing here
@@ -27,6 +29,7 @@ def load(path: str | Path, device: str = "auto") -> Quantizer:
         autoencoder.KIND: autoencoder.AutoencoderQuantizer.from_state,
     }
     where = resolve_device(device)
+    memory.limit(where, memory_gib)
     if Path(path).suffix == ".npz":
         return npz.load_npz(path, where)
     state = model_file.read(path)

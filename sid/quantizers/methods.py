@@ -79,7 +79,7 @@ def fit(
 
     Raises:
         InputError: vectors that aren't a float32 matrix, a codebook larger than N, settings that contradict each
-            other, or a device that isn't there.
+            other, a device that isn't there, or one without the memory for it.
     """
     settings = params if isinstance(params, Params) else load_params(params, CONFIGS)
     if vectors.ndim != 2 or 0 in vectors.shape or vectors.dtype != np.float32:
@@ -90,11 +90,15 @@ def fit(
     if problems := conflicts(quant, settings.methods):
         raise InputError(problems)
     rows = sampled(vectors, train_rows(len(vectors), quant), quant.seed)
+    from sid.clustering import memory  # loads torch
+
+    memory.limit(quant.device, quant.device_memory_gib)
     start = None if warm_start is None else _checked(warm_start, quant)
-    if start is None and config.starts_from is not None:
-        first = quant.model_copy(update={"method": config.starts_from})
-        start = METHODS[first.method].fit(rows, first, settings.methods[first.method], engine=engine).quantizer
-    found = METHODS[quant.method].fit(rows, quant, config, checkpoints, warm_start=start, engine=engine)
+    with memory.one_line():
+        if start is None and config.starts_from is not None:
+            first = quant.model_copy(update={"method": config.starts_from})
+            start = METHODS[first.method].fit(rows, first, settings.methods[first.method], engine=engine).quantizer
+        found = METHODS[quant.method].fit(rows, quant, config, checkpoints, warm_start=start, engine=engine)
     return replace(found, figures={"train_rows": len(rows), **found.figures})
 
 

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sid.arrays import CHUNK_BYTES, Codes, Rows, Vectors, check_codes, chunks
-from sid.clustering.distances import DistanceTable, Product, nearest
+from sid.clustering import memory
+from sid.clustering.distances import Book, DistanceTable, Product, nearest, proposed
+from sid.clustering.feed import Returned, fed, row_width
+from sid.clustering.points import Points, fits, row_mean
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.engine.threads import in_order, one_thread
 from sid.errors import InputError
 from sid.quantizers import model_file
@@ -138,6 +143,60 @@ class Residuals:
         return scaled
 
 
+def on_device(scaling: Scaling, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """What `Scaling.apply` does to rows, to the bit, for (n, D) tensors on a device, in place."""
+    mean = torch.from_numpy(scaling.mean).to(device)
+    scale = torch.tensor(
+        scaling.scale, dtype=torch.float32, device=device
+    )  # a number would be multiplied by its inverse
+    return lambda rows: rows.sub_(mean).div_(scale)
+
+
+def held(rows: Rows, scaling: Scaling, device: str, held_bytes: int | None = None) -> Points:
+    """Scaled rows on a device: all of them where they fit, else made anew whenever a part is asked for.
+
+    Args:
+        held_bytes: as in `Points.held`.
+    """
+    where = torch.device(device)
+    if memory.accelerated(where) and fits(rows, where, held_bytes):
+        return Points.loaded(rows, where, on_device(scaling, where))
+    return Points.held(Residuals(rows, scaling), device, held_bytes)
+
+
+def measured(rows: Rows, device: str, engine: Engine = LOCAL) -> tuple[Points, Scaling]:
+    """Rows on a device, centred and scaled, and by how much; an accelerator does the measuring.
+
+    Whether it can hold the rows changes no bit.
+
+    Args:
+        rows: (N, D).
+        device: 'cpu' or 'cuda'.
+        engine: measures on a CPU.
+
+    Raises:
+        InputError: a value is not finite.
+    """
+    where = torch.device(device)
+    if not memory.accelerated(where):
+        scaling = Scaling.of(rows, engine)
+        return held(rows, scaling, device), scaling
+    points = Points.loaded(rows, where) if fits(rows, where) else Points(rows, where)
+    mean = row_mean(points)
+    square = torch.zeros((), dtype=torch.float64, device=where)
+    pieces = list(memory.pieces(len(points), 4 * points.dim, where))
+    for part in pieces:
+        square += points.part(part).double().sub_(mean).square_().sum()
+    scale = float(np.float32(np.sqrt(float(square) / (len(points) * points.dim))))
+    scaling = Scaling(mean.cpu().numpy(), scale if scale > 0 else 1.0)
+    if points.tensor is None:
+        return Points(Residuals(rows, scaling), where), scaling
+    scaled = on_device(scaling, where)
+    for part in pieces:
+        scaled(points.tensor[part])
+    return points, scaling
+
+
 def check_dim(vectors: Vectors, dim: int) -> None:
     """Raise InputError unless the vectors are (N, dim) float32."""
     if vectors.ndim != 2 or vectors.shape[1] != dim or vectors.dtype != np.float32:
@@ -163,18 +222,62 @@ class Coder:
 
     Attributes:
         latents: (n, D) input rows -> (n, e_dim) float32 on the codebooks' device, a tensor that may be overwritten.
+        made: the same of rows that are on the device and may be overwritten.
         codebooks: L tensors (K, e_dim).
         row_bytes: what `latents` takes for a row.
         budget_bytes: of a chunk.
     """
 
     latents: Callable[[Vectors], Tensor]
+    made: Callable[[Tensor], Tensor]
     codebooks: Sequence[Tensor]
     row_bytes: int
     budget_bytes: int
 
     def encode(self, vectors: Vectors) -> Codes:
         """(N, D) -> (N, L) int32, the nearest codes."""
+        if memory.accelerated(self.codebooks[0].device):
+            with memory.one_line():
+                return self._fed(vectors)
+        return self._coded(vectors)
+
+    def _fed(self, vectors: Vectors) -> Codes:
+        """`encode` on an accelerator: rows are copied there, and codes back, while it works.
+
+        Where float32 products can't tell the nearest of two codes at any level, a row is coded again in the end.
+        """
+        device, (count, dim) = self.codebooks[0].device, vectors.shape
+        codes = np.empty((count, len(self.codebooks)), np.int32)
+        unsure = np.zeros(count, bool)
+        returned = Returned()
+
+        def store(most: int) -> None:
+            for part, (found, doubtful) in returned.arrived(most):
+                codes[part], unsure[part] = found, doubtful
+
+        width = row_width(dim, self.row_bytes // 4, *map(len, self.codebooks))
+        pieces = memory.pieces(count, width, device)
+        for part, rows in fed(lambda part: vectors[part], pieces, dim, device):
+            returned.put(part, *self._first(self.made(rows)))
+            store(1)
+        store(0)
+        left = np.flatnonzero(unsure)
+        for part in chunks(len(left), self.row_bytes + 4 * dim, self.budget_bytes):
+            codes[left[part]] = self._coded(vectors[left[part]])
+        return codes
+
+    def _first(self, left: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (n, L) int32 by float32 products, and which rows (n,) they leave open; nothing waits for the host."""
+        found = []
+        unsure = torch.zeros(len(left), dtype=torch.bool, device=left.device)
+        for book in self._books:
+            code, _, _, doubtful = proposed(left, book)
+            left = left.sub_(book.centroids[code])
+            found.append(code)
+            unsure |= doubtful
+        return torch.stack(found, dim=1).int(), unsure
+
+    def _coded(self, vectors: Vectors) -> Codes:
         codes = np.empty((len(vectors), len(self.codebooks)), np.int32)
 
         def coded(part: slice) -> Tensor:
@@ -220,6 +323,10 @@ class Coder:
             else:
                 found[part] = self._tables[level].distances(left).cpu().numpy()
         return found
+
+    @cached_property
+    def _books(self) -> list[Book]:
+        return [Book.of(book) for book in self.codebooks]
 
     @cached_property
     def _products(self) -> list[Product]:
@@ -325,5 +432,9 @@ class ResidualQuantizer(KeepsCoder):
         """As in `KeepsCoder`."""
         books = [torch.from_numpy(book).to(self.device) for book in self.codebooks]
         return Coder(
-            lambda rows: torch.from_numpy(self.scaling.apply(rows)).to(self.device), books, 12 * self.dim, CHUNK_BYTES
+            lambda rows: torch.from_numpy(self.scaling.apply(rows)).to(self.device),
+            on_device(self.scaling, torch.device(self.device)),
+            books,
+            12 * self.dim,
+            CHUNK_BYTES,
         )

@@ -48,7 +48,9 @@ def trials(vectors: Vectors, code_sizes: Sequence[int]) -> dict[str, dict[str, A
 
 
 def _trial(vectors: Vectors, method: str, sizes: tuple[int, ...]) -> dict[str, Any]:
-    quant = Quant(method=method, num_emb_list=sizes, e_dim=1, seed=_SEED, device="cpu", train_sample=None)
+    quant = Quant(
+        method=method, num_emb_list=sizes, e_dim=1, seed=_SEED, device="cpu", device_memory_gib=None, train_sample=None
+    )
     fitted = (
         levels.fit_balanced(vectors, quant, _BALANCED)
         if method == "rqkmeans_constrained"

@@ -14,6 +14,10 @@ Epsilon = Annotated[float, Field(ge=0, le=1e6)]
 Learner = Literal["adam", "adamw", "sgd", "adagrad", "rmsprop"]
 Schedule = Literal["constant", "linear", "cosine"]
 Criterion = Literal["loss", "collision", "r2"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+RECORDED: tuple[Learner, ...] = ("adam", "adamw")
+"""The learners whose steps can be recorded as CUDA graphs."""
 
 
 class TrainingConfig(MethodConfig):
@@ -26,6 +30,9 @@ class TrainingConfig(MethodConfig):
         restart_usage: a code that an epoch used less than this share of even use is moved onto a row; 0 moves none.
         restart_until: share of the epochs after which no code is moved any more, so that the last can settle.
         clip_grad_norm: bound on the norm of all gradients together; 0 means none.
+        precision: of the products of encoder and decoder in training; bfloat16 keeps 8 binary digits of their factors.
+            auto is bfloat16 on a GPU where a layer is 1,024 wide or more, else float32. Codes are chosen in float32.
+        cuda_graphs: replay steps from CUDA graphs on a GPU that holds the rows; changes nothing elsewhere.
         patience: evaluations in a row without a better R2 or collision rate after which training stops; 0: never.
     """
 
@@ -51,6 +58,8 @@ class TrainingConfig(MethodConfig):
     patience: Annotated[int, Field(ge=0, le=1_000_000)]
     select: Criterion
     save_limit: Annotated[int, Field(ge=1, le=1000)]
+    precision: Precision
+    cuda_graphs: bool
 
     @property
     def plain_epochs(self) -> int:
@@ -68,6 +77,15 @@ class TrainingConfig(MethodConfig):
             )
         if self.bn and self.batch_size < 2:
             problems.append(f"{section}.batch_size is {self.batch_size}: must be at least 2 with {section}.bn")
+        if self.cuda_graphs and self.learner not in RECORDED:
+            problems.append(
+                f"{section}.learner is {self.learner!r}: must be {' or '.join(RECORDED)} with {section}.cuda_graphs"
+            )
+        if self.cuda_graphs and any(self.sk_epsilons):
+            problems.append(
+                f"{section}.sk_epsilons is {list(self.sk_epsilons)}: must be [] with {section}.cuda_graphs, since the "
+                "sweeps of Sinkhorn depend on the batch"
+            )
         if self.warmup_epochs > self.epochs:
             problems.append(
                 f"{section}.warmup_epochs is {self.warmup_epochs}: must be at most {section}.epochs, {self.epochs}"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sid.clustering import memory
 from sid.clustering.kmeans import kmeans
 from sid.errors import InputError
 from sid.measure import metrics
@@ -21,11 +22,12 @@ from sid.quantizers.training.config import TrainingConfig
 from sid.quantizers.training.network import Autoencoder
 from sid.quantizers.training.rows import TrainingRows
 from sid.quantizers.training.states import Checkpoints
+from sid.quantizers.training.steps import Steps
 
 _INIT_ROWS = 1 << 18  # codebooks start from all rows, or from so many
 _REVIVE_ROWS = 1024
 _TOLERANCE = 1e-3  # R2 and collision rate have moved if by more than this
-_CHECK_STEPS = 32  # losses are looked at that often on a GPU, where looking waits for it
+_CHECK_STEPS = 32  # losses of streamed rows are looked at that often on a GPU, where looking waits for it
 _WIDE = 1024  # from here on bfloat16 products pay on a GPU
 
 State = dict[str, Any]
@@ -136,8 +138,12 @@ def learning_rate(config: TrainingConfig, epoch: float) -> float:
     return config.lr
 
 
-def make_learner(model: Autoencoder, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser. Codebooks learn at a rate in the unit of their space, and don't decay: zero isn't their place."""
+def make_learner(model: Autoencoder, config: TrainingConfig, recorded: bool = False) -> torch.optim.Optimizer:
+    """The optimiser. Codebooks learn at a rate in the unit of their space, and don't decay: zero isn't their place.
+
+    Args:
+        recorded: its learning rates are tensors, which a CUDA graph reads.
+    """
     books = list(model.codebooks)
     kept = {id(book) for book in books}
     groups = [
@@ -151,7 +157,12 @@ def make_learner(model: Autoencoder, config: TrainingConfig) -> torch.optim.Opti
     if config.learner == "adagrad":
         return torch.optim.Adagrad(groups, lr=config.lr)
     kind = torch.optim.Adam if config.learner == "adam" else torch.optim.AdamW
-    return kind(groups, lr=config.lr, fused=True)
+    if not recorded:
+        return kind(groups, lr=config.lr, fused=True)
+    device = books[0].device
+    for group in groups:
+        group["lr"] = torch.tensor(config.lr, device=device)
+    return kind(groups, fused=True, capturable=device.type == "cuda")
 
 
 def split_evenly(order: Tensor, batch_size: int) -> list[Tensor]:
@@ -251,6 +262,14 @@ def evaluate(model: Autoencoder, rows: TrainingRows) -> tuple[np.ndarray, float]
     return codes, float(error) / (len(rows) * rows.dim)
 
 
+def _in_bfloat16(task: Task) -> bool:
+    """Whether `precision` asks for bfloat16 products."""
+    if task.config.precision != "auto":
+        return task.config.precision == "bfloat16"
+    wide = max([task.rows.dim, *task.config.layers]) >= _WIDE
+    return task.rows.device.type == "cuda" and wide and torch.cuda.is_bf16_supported()
+
+
 class Loop:
     """The mutable middle of `train`: an epoch at a time."""
 
@@ -258,13 +277,19 @@ class Loop:
         self.task = task
         self.progress = Progress()
         self.generator = torch.Generator().manual_seed(task.seed)
-        self.learner = make_learner(task.model, task.config)
-        cuda = task.rows.device.type == "cuda"
-        widest = max([task.rows.dim, *task.config.layers])
-        self.check_every = _CHECK_STEPS if cuda else 1
+        device, held = task.rows.device, task.rows.tensor
+        accelerated = memory.accelerated(device)
+        self.recorded = accelerated and held is not None and task.config.cuda_graphs
+        self.learner = make_learner(task.model, task.config, self.recorded)
+        self.check_every = _CHECK_STEPS if accelerated else 1
+        # what is cached of the weights within a step must not outlive its recording
         self.autocast = torch.autocast(
-            task.rows.device.type, torch.bfloat16, enabled=cuda and widest >= _WIDE and torch.cuda.is_bf16_supported()
+            device.type, torch.bfloat16, enabled=_in_bfloat16(task), cache_enabled=not self.recorded
         )
+        self.rate = task.config.lr
+        self.steps: Steps | None = None
+        if accelerated and held is not None:
+            self.steps = Steps(held, self._step, self.learner, len(task.model.codebooks), self.recorded)
 
     def state(self) -> State:
         """Everything that the next epoch depends on, as tensors and plain values."""
@@ -282,6 +307,9 @@ class Loop:
         """Go on from what `state` returned."""
         self.task.model.load_state_dict(state["model"])
         self.learner.load_state_dict(state["learner"])
+        if self.recorded:
+            for group in self.learner.param_groups:
+                group["lr"] = torch.as_tensor(group["lr"]).to(self.task.rows.device)
         self.progress = Progress(**state["progress"])
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["random"])
@@ -312,16 +340,18 @@ class Loop:
 
     def _pass(self) -> tuple[float, float, list[Tensor]]:
         """Train on every row once. The mean losses, and each level's rows per code."""
+        if self.steps is not None:
+            return self._pass_on_device(self.steps)
         task, config = self.task, self.task.config
         batches = split_evenly(torch.randperm(len(task.rows), generator=self.generator), config.batch_size)
         coded = bool(task.model.initialised)
         usage = [torch.zeros(len(book), device=task.rows.device) for book in task.model.codebooks]
         log = torch.zeros(len(batches), 3, device=task.rows.device)  # recon, quant, largest gradient
         for step, rows in enumerate(task.rows.batches(batches)):
-            rate = learning_rate(config, self.progress.epoch + (step + 1) / len(batches))
-            self.learner.param_groups[0]["lr"] = rate
-            self.learner.param_groups[1]["lr"] = rate * task.model.unit
-            codes = self._step(rows, coded, log[step])
+            rates = self._rates(step, len(batches))
+            for group, rate in zip(self.learner.param_groups, rates, strict=True):
+                group["lr"] = rate
+            log[step], codes = self._step(rows, coded)
             if codes is not None:
                 for level, count in enumerate(usage):  # bincount would wait for a GPU
                     count.index_add_(0, codes[:, level], torch.ones(len(codes), device=count.device))
@@ -330,21 +360,45 @@ class Loop:
         recon, quant, _ = log.mean(dim=0).tolist()
         return recon, quant, usage
 
-    def _step(self, rows: Tensor, coded: bool, log: Tensor) -> Tensor | None:
-        """One step down the gradient of a batch (n, D); fills its (3,) row of the log; the codes (n, L), if any."""
+    def _pass_on_device(self, steps: Steps) -> tuple[float, float, list[Tensor]]:
+        """`_pass` by steps that don't wait for the host."""
+        task, count = self.task, len(self.task.rows)
+        order = torch.randperm(count, generator=self.generator)
+        sizes = [len(batch) for batch in split_evenly(order, task.config.batch_size)]
+        rates = [self._rates(step, len(sizes)) for step in range(len(sizes))]
+        coded = bool(task.model.initialised)
+        log, codes = steps.epoch(order, sizes, rates, coded, lambda log: self._refuse_nan(log, len(sizes)))
+        usage = [torch.zeros(len(book), device=task.rows.device) for book in task.model.codebooks]
+        if coded:
+            for level, used in enumerate(usage):
+                numbers = torch.zeros(len(used), dtype=torch.int64, device=used.device)
+                used += numbers.index_add_(0, codes[:, level], torch.ones_like(codes[:, level]))
+        recon, quant, _ = log.mean(dim=0).tolist()
+        return recon, quant, usage
+
+    def _rates(self, step: int, steps: int) -> list[float]:
+        """The learning rates of the networks and of the codebooks at a step of this epoch."""
+        self.rate = learning_rate(self.task.config, self.progress.epoch + (step + 1) / steps)
+        return [self.rate, self.rate * self.task.model.unit]
+
+    def _step(self, rows: Tensor, coded: bool) -> tuple[Tensor, Tensor | None]:
+        """One step down the gradient of a batch (n, D): losses and largest gradient (3,), and codes (n, L), if any."""
         task = self.task
         self.learner.zero_grad(set_to_none=True)
         with self.autocast:
             losses = task.model.losses(rows, coded)
         losses.total.backward()  # type: ignore[no-untyped-call]
         grads = [p.grad for p in task.model.parameters() if p.grad is not None]
-        log[0], log[1] = losses.recon.detach(), losses.quant.detach()
-        # not vector_norm, which takes ten times as long for the largest value as for the length
-        log[2] = torch.stack([grad.abs().max() for grad in grads]).max()
+        if memory.accelerated(rows.device):
+            largest = torch.stack(torch._foreach_norm(grads, torch.inf)).max()  # few launches
+        else:
+            # not vector_norm, which takes ten times as long for the largest value as for the length
+            largest = torch.stack([grad.abs().max() for grad in grads]).max()
+        log = torch.stack([losses.recon.detach(), losses.quant.detach(), largest])
         if task.config.clip_grad_norm:
             torch.nn.utils.clip_grad_norm_(task.model.parameters(), task.config.clip_grad_norm)
         self.learner.step()
-        return losses.codes
+        return log, losses.codes
 
     def _refuse_nan(self, log: Tensor, steps: int) -> None:
         """Raise InputError where one of the (n, 3) logged steps has a loss or gradient that is not finite."""
@@ -374,7 +428,7 @@ class Loop:
             "loss_quant": quant,
             "r2": 1 - mse / task.variance,
             "collision_rate": metrics.collision_rate(metrics.prefix_ids(codes)[-1]),
-            "lr": self.learner.param_groups[0]["lr"],
+            "lr": self.rate,
         }
         for level, book in enumerate(task.model.codebooks):
             found = metrics.usage(codes[:, level], len(book))

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from torch import Tensor
 
 from sid.arrays import Rows, Vectors, chunks, rows_of
-from sid.clustering.points import Points
+from sid.clustering import memory
 from sid.quantizers.base import Scaling
-from sid.quantizers.residual import Residuals
+from sid.quantizers.residual import held
 
 _BLOCK_BYTES = 8 << 20  # of the rows that go through a network at once where no gradient is wanted
+_DEVICE_BLOCK_BYTES = 128 << 20  # the same on an accelerator
 
 
 class TrainingRows:
@@ -27,13 +28,18 @@ class TrainingRows:
 
     def __init__(self, vectors: Vectors | Rows, scaling: Scaling, device: str, held_bytes: int | None = None) -> None:
         self.scaling = scaling
-        self._points = Points.held(Residuals(rows_of(vectors), scaling), device, held_bytes)
+        self._points = held(rows_of(vectors), scaling, device, held_bytes)
         self.device = self._points.device
         self.dim = self._points.dim
 
     def __len__(self) -> int:
         """N."""
         return len(self._points)
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """All rows, where they are held."""
+        return self._points.tensor
 
     def take(self, index: Tensor) -> Tensor:
         """(n,) int64 row numbers on the CPU -> (n, D) on the device."""
@@ -56,5 +62,6 @@ class TrainingRows:
     def blocks(self, index: Tensor | None = None) -> Iterator[Tensor]:
         """All rows in their order, or those of (n,) row numbers, some thousands at a time."""
         count = len(self) if index is None else len(index)
-        for part in chunks(count, 4 * self.dim, _BLOCK_BYTES):
+        budget = _DEVICE_BLOCK_BYTES if memory.accelerated(self.device) else _BLOCK_BYTES
+        for part in chunks(count, 4 * self.dim, budget):
             yield self._points.part(part) if index is None else self.take(index[part])
