@@ -21,8 +21,9 @@ from sid.clustering import prices as prices_module
 from sid.clustering.balanced import balanced_assign, balanced_kmeans, share_out, size_bounds
 from sid.clustering.distances import all_distances
 from sid.clustering.kmeans import kmeans, nearest, squared_distances
-from sid.clustering.points import Points, sub_seed
-from sid.clustering.scores import HeldScores
+from sid.clustering.points import Points, centred, sub_seed
+from sid.clustering.prices import from_none, spread_of
+from sid.clustering.scores import HeldScores, Problem, TableScores
 from sid.engine.threads import in_order
 from sid.errors import InputError
 from tests.conftest import ROOT
@@ -482,3 +483,14 @@ def test_a_pass_raises_what_the_first_piece_raises_and_leaves_its_threads_free()
         assert [one for _, one in nested] == [[(0, 0), (1, 1), (2, 2)]] * 4
     finally:
         torch.set_num_threads(before)
+
+
+def test_prices_of_equal_sizes_stay_near_the_distances() -> None:
+    """Where all clusters must have the same size, prices moved alike change nothing; they ran off to 10^8 times these."""
+    vectors = mixture(640, 8)
+    rows = centred(Points(vectors), 64)
+    problem = Problem(TableScores(rows, rows.part(slice(0, 16))), 40, 40, 64)
+    spread = spread_of(problem)
+    assert float(from_none(problem, spread).abs().max()) < 100 * spread
+    labels = balanced_assign(vectors, vectors[:16], size_min=40, size_max=40)
+    assert torch.bincount(labels).tolist() == [40] * 16

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import threshold
 
 from sid.arrays import parts
-from sid.clustering import memory
 from sid.clustering.distances import move_rows, row_argmax
 from sid.clustering.points import draw_rows, inside, with_labels
 from sid.clustering.scores import PART_BYTES, Problem, TableScores
@@ -193,8 +192,8 @@ def _evaluate(problem: Problem, held: list[Tensor] | None, prices: Tensor, heat:
 
 def _levelled(problem: Problem, prices: Tensor, heat: float) -> Tensor:
     """Prices all moved alike, which no row feels, such that the clusters ask for as many rows as there are."""
-    if problem.hi == problem.lo and memory.accelerated(prices.device):
-        return prices - prices.mean()  # clusters ask for the same at any price; the loop below would run away with them
+    if problem.hi == problem.lo:  # clusters ask for the same at any price: the search below would find no end
+        return prices - prices.mean()
     low = -prices.abs().max() - 40 * heat  # beyond, exp(-p / h) is 0 or its inverse is
     width = -2 * low
     grid = torch.arange(65, dtype=torch.float64, device=prices.device)
