@@ -486,7 +486,7 @@ def test_a_pass_raises_what_the_first_piece_raises_and_leaves_its_threads_free()
 
 
 def test_prices_of_equal_sizes_stay_near_the_distances() -> None:
-    """Where all clusters must have the same size, prices moved alike change nothing; they ran off to 10^8 times these."""
+    """Where all sizes must be the same, moving all prices changes nothing; they ran off to 10^8 times the distances."""
     vectors = mixture(640, 8)
     rows = centred(Points(vectors), 64)
     problem = Problem(TableScores(rows, rows.part(slice(0, 16))), 40, 40, 64)
