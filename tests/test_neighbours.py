@@ -71,6 +71,14 @@ def test_of_many_items_some_are_queries(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_array_equal(near.queries, neighbours.search(vectors).queries)
 
 
+@pytest.mark.parametrize(
+    ("items", "queries"),
+    [(0, 0), (5000, 5000), (5001, 2000), (2_000_000, 2000), (4_000_000, 1000), (10_000_000, 500), (10**9, 500)],
+)
+def test_a_search_takes_fewer_queries_where_there_are_very_many_items(items: int, queries: int) -> None:
+    assert neighbours.query_count(items) == queries
+
+
 def test_purity_by_hand() -> None:
     near = Neighbours(np.array([0, 3]), np.array([[1, 2], [1, 4]]))
     assert neighbours.purity(near, np.array([7, 7, 1, 5, 5])) == 0.5  # of 0: 1 and not 2; of 3: 4 and not 1

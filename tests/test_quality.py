@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from sid import arrays
 from sid.arrays import CHUNK_BYTES, chunks
 from sid.errors import InputError
 from sid.ids import SemanticIds
@@ -57,7 +58,7 @@ def column(*codes: int) -> np.ndarray:
 
 @pytest.mark.parametrize("budget", [1, 1 << 20])
 def test_reconstruction_and_error_added_by_hand(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "chunks", lambda count, row_bytes: chunks(count, row_bytes, budget))
+    monkeypatch.setattr(arrays, "chunks", lambda count, row_bytes: chunks(count, row_bytes, budget))
     # 5 copies of the rows: errors 0, 1, 0, 1 before; the second stays as far off, the last goes from 1 to 4
     vectors = np.tile(np.array([[0], [1], [2], [4]], np.float32), (5, 1))
     before, after = np.tile(column(0, 1, 1, 2), (5, 1)), np.tile(column(0, 0, 1, 1), (5, 1))

@@ -283,6 +283,7 @@ def test_neighbours_on_the_page_are_those_of_the_catalogue() -> None:
 def test_a_large_catalogue_is_sampled_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "ALL_QUERIES", 50)
     monkeypatch.setattr(neighbours, "SOME_QUERIES", 40)
+    monkeypatch.setattr(neighbours, "FEW_QUERIES", 40)
     monkeypatch.setattr(item_search, "BUDGET", 12_000)
     monkeypatch.setattr(code_map, "FIRST_CODES", 3)
     monkeypatch.setattr(code_map, "SECOND_CODES", 4)

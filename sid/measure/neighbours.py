@@ -21,9 +21,11 @@ from sid.engine.local import LOCAL
 
 NEIGHBOURS = 10
 ALL_QUERIES = 5000  # up to so many items, each of them is a query
-SOME_QUERIES = 2000  # drawn from more
+SOME_QUERIES = 2000  # drawn from more, up to 2,000,000 items
+FEW_QUERIES = 500  # the least that are drawn
 
 _SEED = 0
+_PAIRS = 4_000_000_000  # of queries and items, beyond which fewer queries are drawn
 _SAMPLE = 8192  # points that give a first bound on each query's distances
 _POINTS, _QUERIES = 4096, 512  # scores of one block, 8 MiB
 _PART_BYTES = 256 << 20  # of a part of the points, beside the queries
@@ -48,11 +50,16 @@ class Neighbours:
 
 
 def query_rows(count: int) -> RowNumbers:
-    """The items whose neighbours are looked up: all up to ALL_QUERIES of them, else SOME_QUERIES drawn with a fixed
-    seed; ascending."""
+    """The items whose neighbours are looked up: all up to ALL_QUERIES of them, else `query_count` of them, drawn with a
+    fixed seed; ascending."""
     if count <= ALL_QUERIES:
         return np.arange(count)
-    return np.sort(np.random.default_rng(_SEED).choice(count, SOME_QUERIES, replace=False))
+    return np.sort(np.random.default_rng(_SEED).choice(count, query_count(count), replace=False))
+
+
+def query_count(count: int) -> int:
+    """How many of so many items are queries: the time of a search must not grow with them without end."""
+    return count if count <= ALL_QUERIES else min(SOME_QUERIES, max(FEW_QUERIES, _PAIRS // count))
 
 
 def search(vectors: Vectors | Rows, engine: Engine = LOCAL) -> Neighbours:

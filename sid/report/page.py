@@ -142,8 +142,7 @@ def page(
                 for key, value in reports["train"].items()
                 if isinstance(value, str | int | float) and not isinstance(value, bool)
             ],
-            all_queries=neighbours.ALL_QUERIES,
-            some_queries=neighbours.SOME_QUERIES,
+            queries=neighbours.query_count(len(sids.codes)),
             report=reports["report"],
             align=reports["align"],
             align_details=[
