@@ -121,7 +121,7 @@ def elsewhere(path: str | Path) -> str:
     meant = os.path.expandvars(os.path.expanduser(text.strip().strip("\"'")))
     for one in (meant, re.sub(r"^file:/{1,3}", "/", meant), meant.replace("\\", "/")):
         if one != text and one and Path(one).exists():
-            return f"; paths are taken as they are (~, variables, quotes and blanks too): write {one}"
+            return f"; paths are used exactly as written (~, variables, quotes and blanks too): write {one}"
     return ""
 
 
@@ -243,7 +243,8 @@ def _yaml_fault(path: Path, error: Exception) -> str:
     elif "<block end>" in problem:
         problem = "doesn't belong after what comes before it: check quotes and indentation"
     elif "alias" in context + problem or "anchor" in context or "cannot start any token" in problem:
-        mark, problem = opened if "alias" in context and opened else mark, "a value that starts so must be quoted"
+        problem = "a value that starts like this must be quoted"
+        mark = opened if "alias" in context and opened else mark
     return f"{path}:{mark.line + 1}:{mark.column + 1}: not valid YAML: {problem}"
 
 

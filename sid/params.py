@@ -129,7 +129,7 @@ class Interactions(Section):
     def _another(cls, name: str | None, info: ValidationInfo) -> str | None:
         same = [key for key in ("user_column", "item_column") if info.data.get(key) == name]
         if name is not None and same:
-            raise ValueError(f"must be another column than interactions.{same[0]}")
+            raise ValueError(f"must be a different column from interactions.{same[0]}")
         return name
 
     @field_validator("kinds")
@@ -143,7 +143,7 @@ class Interactions(Section):
     @classmethod
     def _three(cls, ratios: object) -> object:
         if isinstance(ratios, list | tuple) and len(ratios) != 3:
-            raise ValueError("must be three shares: of train, valid and test")
+            raise ValueError("must be three shares, for train, valid and test")
         return ratios
 
     @field_validator("ratios")
@@ -568,7 +568,7 @@ def _unusable(raw: dict[str, Any], choices: Mapping[str, Collection[str]]) -> li
         ]
     for section, key in (("prepare", "embeddings"), ("export", "prompts")):
         if _get(raw, section, key) == NOT_GIVEN:
-            problems.append(f"{section}.{key} is {NOT_GIVEN!r}: must name a file, this input is not optional")
+            problems.append(f"{section}.{key} is {NOT_GIVEN!r}: must name a file, since this input is not optional")
     return problems
 
 

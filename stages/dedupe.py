@@ -35,7 +35,7 @@ def main(stage: Stage) -> str:
     moved = f"{report['moved']:,} items moved, collision rate {report['collision_rate']:.1%}"
     if release is None:
         return f"{wanted.strategy}: {moved}"
-    held = f"{report['published']:,} items as in {release.name}, {report['settled']:,} settled"
+    held = f"{report['published']:,} items as in {release.name}, {report['settled']:,} newly placed"
     return f"{wanted.strategy}: {held}; {moved}"
 
 

@@ -37,7 +37,7 @@ def main(stage: Stage) -> str:
     said = f"{len(new.codes):,} new Semantic IDs; {kept['kept']['all']:.1%} of {kept['items']:,} items keep theirs"
     if drift["agreement"] is not None:
         first = next(iter(drift["agreement"].values()))
-        return f"{said}; by the new quantizer's names {first:.1%} of them would have their first token"
+        return f"{said}; with the new quantizer's own codes, {first:.1%} of them would keep their first token"
     return said if "verdict" not in drift else f"{said}; verdict: {drift['verdict']['say']}"
 
 

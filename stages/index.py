@@ -40,7 +40,7 @@ def main(stage: Stage) -> str:
     }
     write_json(stage.output("report"), found)
     write_json(stage.output("metrics"), {"collision_rate_before": collided})
-    of = f"{len(codes):,} items" if release is None else f"{figures['new']:,} new items beside {release.name}"
+    of = f"{len(codes):,} items" if release is None else f"{figures['new']:,} items that are new since {release.name}"
     return f"{assignment} codes of {of}, collision rate {collided:.1%}"
 
 

@@ -31,7 +31,7 @@ def evaluate_other(sids: Path, report: Path | None) -> str:
     index = read_sids(sids).of_items(item_ids, sids)
     train, valid, test = (load_split(stages["evaluate"].option(name), item_ids) for name in SPLITS)
     if train.source == "none":
-        raise InputError(f"{pipeline.PARAMS}: interactions.source is data/none: there is nothing to evaluate with")
+        raise InputError(f"{pipeline.PARAMS}: interactions.source is data/none: there is nothing to evaluate on")
     found = evaluate(index.codes, index.code_sizes, (train, valid, test), config).figures
     own = stages["evaluate"].option("report")
     columns = {str(sids): found}

@@ -91,7 +91,7 @@ def warm_start_note(wanted: params.Params) -> str | None:
     trained = read_json(report).get("warm_start_sha256")
     if trained is None or trained == digest(file):
         return None
-    return f"note: {file} has changed since train started from it; dvc repro --force train trains again"
+    return f"note: {file} has changed since a training started from it; dvc repro --force train trains again"
 
 
 def sharing_note(wanted: params.Params) -> str | None:

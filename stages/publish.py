@@ -90,7 +90,7 @@ def _commit() -> str:
         head = _output("git", "rev-parse", "HEAD").strip()
     except (InputError, FileNotFoundError):
         raise InputError(
-            "this folder has no Git commit, so nobody could say later what made the release: run git init and commit"
+            "this folder has no Git commit, so nobody could tell later what made the release: run git init and commit"
         ) from None
     code = [str(path) for path in _TRACED if Path(path).exists()]
     changed = _output("git", "status", "--porcelain", "--untracked-files=no").splitlines()

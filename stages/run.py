@@ -173,8 +173,8 @@ def _failed(name: str, status: int) -> int:
     if under_dvc() and _ran_before(name):
         _say(
             name,
-            "DVC removed this stage's last outputs before it began; undo what you changed and run dvc repro: "
-            "it takes them from its cache",
+            "DVC removed this stage's last outputs before it began; undo what you changed and run dvc repro, "
+            "which restores them from its cache",
         )
     return status
 

@@ -42,7 +42,7 @@ class Snapshot:
         """
         found = pipeline.declared().get(stage)
         if found is None:
-            raise InputError(f"{pipeline.PIPELINE}: has no stage {stage!r}; it must declare the stage that runs")
+            raise InputError(f"{pipeline.PIPELINE}: has no stage {stage!r}; it must declare the stage that is running")
         written = {file: _state(Path(file)) for file in found.params}
         return cls(_values(found.params), written, {path: _states(Path(path)) for path in found.deps})
 

@@ -68,7 +68,7 @@ def recommends(evaluation: dict[str, Any], before: dict[str, float | None]) -> l
     if was is not None and was != value["mean"] and _same_data():
         change = value["mean"] - was
         said = (
-            "one seed doesn't say how much of it is noise"
+            "with a single seed it isn't known how much of that is noise"
             if bound is None
             else f"{'within' if abs(change) <= bound else 'beyond'} the noise of {bound:.4f} between seeds"
         )
@@ -130,7 +130,7 @@ def main() -> int:
 def next_steps(params: dict[str, Any]) -> list[str]:
     """What to do now, with commands that can be pasted."""
     done = subprocess.run(["git", "status", "--porcelain", "--", "reports/metrics"], capture_output=True, text=True)
-    baseline = 'git commit --all --message "Baseline"  # or the next command has nothing to compare with'
+    baseline = 'git commit --all --message "Baseline"  # otherwise the next command has nothing to compare with'
     commit_first = [baseline] if done.returncode == 0 and done.stdout.strip() else []
     other = "rqvae" if params["quant"]["method"] == "rqkmeans" else "rqkmeans"
     sample = str(params["prepare"]["embeddings"]).startswith("data/sample/")

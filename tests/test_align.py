@@ -425,7 +425,7 @@ def test_a_users_own_vectors_of_behaviour(tmp_path: Path) -> None:
     ids = pl.Series([str(row) for row in range(300)])
     file = behaviour_file(tmp_path / "b.parquet", [*ids[:200].to_list(), "other"], [*kinds[:200].tolist(), [0.0] * 10])
     behaviour, warnings = read_behaviour(file, ids, "item_id", "embedding")
-    assert warnings == (f"{file}: 1 vectors are of items that aren't in the catalogue and were left out",)
+    assert warnings == (f"{file}: 1 vectors belong to items that aren't in the catalogue and were left out",)
     aligned, done = align(inputs(vectors, split, "fuse", behaviour=behaviour))
     assert aligned.shape == (300, 26)
     assert done.warnings == ("100 items have no vector in align.behaviour and get one predicted from their text",)

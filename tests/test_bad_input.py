@@ -189,7 +189,7 @@ CASES: list[tuple[str, str, Callable[[Project], None], str]] = [
         "column of float",
         "prepare",
         parquet([1, 2], [1.0, 2.0]),
-        "column 'embedding' is double, must be a list of float",
+        "column 'embedding' is double, must be a list of floats",
     ),
     (
         "ragged lists",
@@ -488,7 +488,7 @@ def test_preflight_tells_of_a_warm_start_file_with_other_content(
         file.write(b"x")
     assert preflight.main() == 0
     assert capsys.readouterr().err == (
-        "note: warm.pth has changed since train started from it; dvc repro --force train trains again\n"
+        "note: warm.pth has changed since a training started from it; dvc repro --force train trains again\n"
     )
     project.params(quant__method="rqkmeans")
     assert preflight.main() == 0

@@ -301,7 +301,7 @@ def test_a_missing_vector_is_named_dropped_or_zeroed(tmp_path: Path, missing: in
         (pa.array(["[0.1, 0.2, ...]"] * 20), "row 0 has no vector in embedding.*shortened"),
         (pa.array(["[0.1]"] * 19 + ["x"]), "row 19 has no vector in embedding"),
         (pa.array(["[0.1, 0.2]"] * 19 + ["[0.1]"]), "item 'B19' has 1 values in embedding, must have 2"),
-        (pa.array([b"\0\0\0\0"] * 20), "must be a list of float; bytes of numbers"),
+        (pa.array([b"\0\0\0\0"] * 20), "must be a list of floats; bytes of numbers"),
         (pa.array([None] * 20, pa.list_(pa.float32())), "no row has a vector"),
         (pa.array([[]] * 20, pa.list_(pa.float32())), "no row has a vector"),
         (spark(VECTORS.tolist(), indices=[0]), "holds sparse vectors of Spark"),
@@ -543,7 +543,7 @@ def test_decimal_points_of_ids_are_recognised_and_said(tmp_path: Path, ids: list
     section = Interactions(source="x", **shop.SECTION)
     found = read_log(path, pl.Series("item_id", ids), section)
     assert found.items.tolist() == [0, 1]
-    assert "2 ids are taken for those of the catalogue" in found.warnings[0]
+    assert "2 ids are matched to ids of the catalogue" in found.warnings[0]
 
 
 def test_a_user_with_and_without_a_decimal_point_is_one(tmp_path: Path) -> None:
@@ -582,7 +582,9 @@ def test_files_without_a_header(tmp_path: Path, name: str, content: str, header:
 def test_a_header_for_what_has_one_or_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"interactions\.header names the columns"):
         log(write(tmp_path / "l.csv", "u,a,1\n"))
-    with pytest.raises(InputError, match=r"is jsonl, whose columns have names: interactions.header must be \[\]"):
+    with pytest.raises(
+        InputError, match=r"is jsonl, whose columns already have names: interactions.header must be \[\]"
+    ):
         log(write(tmp_path / "l.jsonl", '{"user_id": 1}\n'), header=["user_id"])
 
 

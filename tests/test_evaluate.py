@@ -406,7 +406,7 @@ def test_a_training_that_the_system_kills_is_said_in_one_line(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(InputError, match=r"ended by SIGKILL.*evaluate\.processes to 1"):
+    with pytest.raises(InputError, match=r"killed by SIGKILL.*evaluate\.processes to 1"):
         small(parts, codes, epochs=1000, processes=2)
     killer.join()
     assert not multiprocessing.active_children(), "the others end as well"

@@ -419,9 +419,13 @@ def test_no_records_are_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "changes", "said"),
     [
-        ("u\t0 1\t2\n", {"min_history": 3}, "none has the history that export.min_history 3 wants (left out: short_"),
-        ("u\t\t2\n", {}, "the interactions have none, as reports/interactions.json says"),
-        ("", {}, "the interactions have none, as reports/interactions.json says"),
+        (
+            "u\t0 1\t2\n",
+            {"min_history": 3},
+            "none has as long a history as export.min_history 3 requires (left out: short_",
+        ),
+        ("u\t\t2\n", {}, "the interactions have no train rows, see reports/interactions.json"),
+        ("", {}, "the interactions have no train rows, see reports/interactions.json"),
     ],
 )
 def test_no_row_to_train_on_is_warned_of(tmp_path: Path, rows: str, changes: dict[str, Any], said: str) -> None:
@@ -431,7 +435,7 @@ def test_no_row_to_train_on_is_warned_of(tmp_path: Path, rows: str, changes: dic
     split, task = figures["warnings"]
     assert split.startswith(f"no row is left for train: {said}")
     assert task == (
-        "no train records of sid_history_to_sid: no row of the train split has all that they show and ask for"
+        "no train records of sid_history_to_sid: no row of the train split has all that these tasks show and ask for"
     )
     assert "train" not in figures["records"]["sid_history_to_sid"]
 

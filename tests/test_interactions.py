@@ -188,7 +188,7 @@ def test_unknown_items_of_inter_files(tmp_path: Path) -> None:
     assert found.skipped == {"unknown_item": 1, "no_history": 2}
     assert found.warnings == [
         f"{folder / 'train.inter'}: names 1 item that isn't in the catalogue, first in line 2: x; left out of "
-        "histories; 1 of 4 lines are left out, their next item is unknown"
+        "histories; 1 of 4 lines are left out (next item unknown)"
     ]
     with pytest.raises(InputError, match="names 1 item that isn't in the catalogue, first in line 2: x"):
         read(folder)

@@ -133,7 +133,7 @@ def test_text_that_old_writers_call_bytes(tmp_path: Path) -> None:
     assert found.frame["title"].to_list() == ["x", "ü"]
     assert found.left_out == {"image": "it holds binary"}
     assert read_metadata(path, "item_id", {"title": "title", "brand": "item_id"}).frame["title"].to_list() == ["x", "ü"]
-    with pytest.raises(InputError, match="column 'image' is binary and no UTF-8 text"):
+    with pytest.raises(InputError, match="column 'image' is binary and not UTF-8 text"):
         read_metadata(path, "item_id", {"title": "image"})
 
 
@@ -190,8 +190,14 @@ def test_well_known_columns_however_they_are_spelled(tmp_path: Path, header: str
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"item_column": "user_id"}, "item_column is 'user_id': must be another column than interactions.user_column"),
-        ({"time_column": "item_id"}, "time_column is 'item_id': must be another column than interactions.item_column"),
+        (
+            {"item_column": "user_id"},
+            "item_column is 'user_id': must be a different column from interactions.user_column",
+        ),
+        (
+            {"time_column": "item_id"},
+            "time_column is 'item_id': must be a different column from interactions.item_column",
+        ),
     ],
 )
 def test_one_column_cant_be_two_things(project: Project, changes: dict[str, str], said: str) -> None:
@@ -226,7 +232,7 @@ def test_paths_that_only_a_shell_understands_are_spelled_out(
     monkeypatch.chdir(home)
     (line,) = params.missing_files("params.yaml")
     assert line.endswith(
-        f"; paths are taken as they are (~, variables, quotes and blanks too): write {home}/data/e.npy"
+        f"; paths are used exactly as written (~, variables, quotes and blanks too): write {home}/data/e.npy"
     )
     with pytest.raises(InputError, match=r"write .*/data/e.npy"):
         open_embeddings(path(home), "item_id", "embedding")

@@ -88,12 +88,12 @@ def test_sections_are_frozen() -> None:
         (
             "interactions.ratios",
             [0.8, 0.2],
-            "interactions.ratios is [0.8, 0.2]: must be three shares: of train, valid and test",
+            "interactions.ratios is [0.8, 0.2]: must be three shares, for train, valid and test",
         ),
         (
             "interactions.ratios",
             [0.7, 0.1, 0.1, 0.1],
-            "interactions.ratios is [0.7, 0.1, 0.1, 0.1]: must be three shares: of train, valid and test",
+            "interactions.ratios is [0.7, 0.1, 0.1, 0.1]: must be three shares, for train, valid and test",
         ),
         ("interactions.ratios", 0.8, "interactions.ratios is 0.8: must be a list"),
         (

@@ -165,7 +165,10 @@ DAMAGE: dict[str, tuple[Callable[[Project], object], str]] = {
         "releases/day1/manifest.json: isn't JSON",
     ),
     "other format": (lambda p: edit_manifest(p, format=9), "releases/day1/manifest.json: isn't the manifest of a"),
-    "another name": (lambda p: edit_manifest(p, name="day0"), "releases/day1: is the release 'day0' by its manifest"),
+    "another name": (
+        lambda p: edit_manifest(p, name="day0"),
+        "releases/day1: is the release 'day0' according to its manifest",
+    ),
     "no sizes": (lambda p: edit_manifest(p, code_sizes=[4, "4"]), "releases/day1/manifest.json: code_sizes isn't as"),
     "a file less": (
         lambda p: p.path("releases/day1/quantizer.pth").unlink(),

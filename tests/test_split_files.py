@@ -102,7 +102,7 @@ def test_counts_are_read_again_and_are_none_without_interactions(tmp_path: Path)
     assert (loaded.train.tolist(), loaded.total.tolist()) == (counts.train.tolist(), counts.total.tolist())
     assert pl.read_parquet(path).columns == ["item_id", "train", "total"]
     assert load_counts(path, IDS.rename("other")) is not None
-    with pytest.raises(InputError, match="belongs to other items than the prepared ones; run the interactions"):
+    with pytest.raises(InputError, match="belongs to items other than the prepared ones; run the interactions"):
         load_counts(path, IDS.reverse())
     save_counts(path, Counts.zero(8), IDS, "none")
     assert load_counts(path, IDS) is None
@@ -111,7 +111,7 @@ def test_counts_are_read_again_and_are_none_without_interactions(tmp_path: Path)
 def test_splits_of_other_items_are_refused(tmp_path: Path) -> None:
     train, *_ = write(tmp_path, read(table(tmp_path / "log.csv", LOG)))
     for ids in ([*"abcdefg"], [*"abcdefhg"], ["ab", *"cdefgh"], [*"abcdefghi"]):
-        with pytest.raises(InputError, match="belongs to other items than the prepared ones"):
+        with pytest.raises(InputError, match="belongs to items other than the prepared ones"):
             load_split(train, pl.Series("item_id", ids))
 
 
@@ -133,7 +133,7 @@ def test_a_split_that_says_nothing_of_its_source_is_refused(tmp_path: Path) -> N
     pq.write_table(pq.read_table(train).replace_schema_metadata({}), train)
     with pytest.raises(InputError, match="doesn't say what it was made from"):
         load_split(train)
-    with pytest.raises(InputError, match="belongs to other items"):
+    with pytest.raises(InputError, match="belongs to items other than"):
         load_split(train, IDS)
 
 

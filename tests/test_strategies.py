@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_refused() -> None:
     model = quantizer()
     with pytest.raises(InputError, match=r"raw codes: row 0 has code 3 at level 0, must be in 0\.\.2"):
         resolve(np.full((12, 2), 3, np.int32), model, crowded(), wanted())
-    with pytest.raises(InputError, match="raw codes: are of 11 items, but there are 12 vectors"):
+    with pytest.raises(InputError, match="raw codes: are those of 11 items, but there are 12 vectors"):
         resolve(np.zeros((11, 2), np.int32), model, crowded(), wanted(strategy="none"))
     with pytest.raises(InputError, match=r"\[3, 4\] makes 12 Semantic IDs for 13 items"):
         resolve(np.zeros((13, 2), np.int32), model, crowded(13), wanted())

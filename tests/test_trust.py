@@ -341,8 +341,8 @@ def said_by(
 
 
 BACK = (
-    "train: DVC removed this stage's last outputs before it began; undo what you changed and run dvc repro: "
-    "it takes them from its cache"
+    "train: DVC removed this stage's last outputs before it began; undo what you changed and run dvc repro, "
+    "which restores them from its cache"
 )
 
 

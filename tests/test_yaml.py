@@ -217,8 +217,8 @@ def test_a_missing_and_a_binary_file_are_refused(tmp_path: Path) -> None:
         ("a:\n  items: dt: 3\n", "2:12: not valid YAML: a colon isn't expected here"),
         ("a:\n  b: 1\n c: 2\n", "3:2: not valid YAML: doesn't belong after what comes before it"),
         ("a:\n  b: 1\n  c\nd: 2\n", "3:3: not valid YAML: must be 'key: value'"),
-        ("a: *.csv\n", "1:4: not valid YAML: a value that starts so must be quoted"),
-        ("a: @x\n", "1:4: not valid YAML: a value that starts so must be quoted"),
+        ("a: *.csv\n", "1:4: not valid YAML: a value that starts like this must be quoted"),
+        ("a: @x\n", "1:4: not valid YAML: a value that starts like this must be quoted"),
     ],
 )
 def test_a_mistake_in_yaml_is_one_line_with_its_place(text: str, said: str, tmp_path: Path) -> None:

@@ -45,5 +45,5 @@ def read_behaviour(
     twice = np.flatnonzero(np.diff(which[order]) == 0)
     if len(twice):
         raise InputError(f"{path}: has item {item_ids[int(which[order[twice[0]]])]!r} twice, must have each once")
-    said = f"{path}: {unknown:,} vectors are of items that aren't in the catalogue and were left out"
+    said = f"{path}: {unknown:,} vectors belong to items that aren't in the catalogue and were left out"
     return Behaviour(np.concatenate(vectors)[order], which[order]), (said,) if unknown else ()

@@ -62,7 +62,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     weights = neighbour_weights(graph, config.popularity)
     evidence, tried = _evidence(inputs, config, found)
     if not np.isfinite(evidence):
-        said = "the interactions predict no step of the train split better than the text does, so no vector was moved"
+        said = "the interactions predict no step of the train split better than the text, so no vector was moved"
         return Aligned(UNCHANGED.aligner, {"evidence": None, "evidence_tried": tried}, (said,))
     shares = _shares(graph.degrees, config.alpha, evidence)
     ridge = Ridge(found.units.shape[1])

@@ -70,7 +70,7 @@ def _npy(path: Path) -> NDArray[Any]:
     if beyond:  # several calls of numpy.save with one open file
         raise InputError(
             f"{path}: has {beyond} bytes after its {matrix.shape[0] if matrix.ndim else 1} rows, which may be more "
-            "arrays: must hold one; write each to a file of its own in a folder"
+            "arrays: must hold only one; write each to a file of its own in a folder"
         )
     return matrix
 
@@ -101,7 +101,8 @@ def _torch(path: Path) -> dict[str, Any]:
             objects = isinstance(error, pickle.UnpicklingError)
             reason = "it holds other Python objects" if objects else next(iter(str(error).splitlines()), "")[:200]
             raise InputError(
-                f"{path}: broken, or more than tensors, numbers and text, which are all that is loaded ({reason})"
+                f"{path}: broken, or holds more than tensors, numbers and text, the only things that are loaded "
+                f"({reason})"
             ) from None
     if isinstance(value, torch.Tensor):
         return {"": value}

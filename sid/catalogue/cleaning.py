@@ -375,7 +375,10 @@ def _same_numbers(frame: pl.DataFrame, ids: pl.Series, warnings: list[str]) -> p
     if not other:
         return frame
     one, same = next(iter(other.items()))
-    warnings.append(f"prepare.items: {len(other):,} ids are taken for those of the embeddings, e.g. {one} for {same}")
+    warnings.append(
+        f"prepare.items: {len(other):,} ids are matched to ids of the embeddings that are written differently, "
+        f"e.g. {one} for {same}"
+    )
     return frame.with_columns(pl.col("item_id").replace(other))
 
 

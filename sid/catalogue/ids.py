@@ -61,7 +61,8 @@ def ids_of_array(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]], wher
     """(N,) ids of an array of text, bytes or integers."""
     if values.ndim != 1 or values.dtype.kind not in "iuUS":
         raise InputError(
-            f"{where}: ids have shape {values.shape} and dtype {values.dtype}, must be one row of text or integers"
+            f"{where}: ids have shape {values.shape} and dtype {values.dtype}, must be a single list of text or "
+            "integers"
         )
     if values.dtype.kind == "S":
         try:
@@ -75,7 +76,7 @@ def _of_array(path: Path) -> pl.Series:
     try:
         values = np.load(path, allow_pickle=False)
     except NPY_ERRORS as error:
-        raise InputError(f"{path}: broken, or ids of Python objects (save them as text: {error})") from None
+        raise InputError(f"{path}: broken, or holds ids that are Python objects (save them as text: {error})") from None
     return ids_of_array(values, str(path))
 
 
@@ -103,8 +104,8 @@ def _by_row(path: Path, pairs: list[tuple[str, Any]], either: bool = False) -> l
     found = [_ordered(rows, names) for rows, names in ((seconds, firsts), (firsts, seconds))]
     if either and None not in found and found[0] != found[1]:
         raise InputError(
-            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}, so it isn't clear which are the "
-            "rows: must be a list of ids in the order of the rows"
+            f"{path}: keys and values are both the numbers 0 to {len(pairs) - 1}, so it isn't clear which of "
+            "them are the rows: must be a list of ids in the order of the rows"
         )
     for names in found:
         if names is not None:

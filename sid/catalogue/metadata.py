@@ -207,7 +207,7 @@ def _texts(batch: Batch, name: str, between: str) -> pl.Series:
             try:
                 values = values.cast(pa.large_binary()).cast(pa.large_string())
             except pa.ArrowInvalid:
-                raise InputError(f"{batch.path}: column {name!r} is {values.type} and no UTF-8 text") from None
+                raise InputError(f"{batch.path}: column {name!r} is {values.type} and not UTF-8 text") from None
         return pl.Series(name, values).cast(pl.String)
     found = values.to_pylist() if isinstance(values, pa.Array) else values
     return pl.Series(name, [text_of(value, between) for value in found], pl.String)
@@ -238,7 +238,8 @@ def _clean(frame: pl.DataFrame, html: bool, path: Path) -> tuple[pl.DataFrame, l
     for name in FIELDS:
         if count := int(frame[name].is_in(WORDS_FOR_NOTHING).sum()):
             warnings.append(
-                f"{path}: {count:,} of {len(frame):,} items have a word like nan as their {name}: it counts as missing"
+                f"{path}: {count:,} of {len(frame):,} items have a word like nan as their {name}, which counts "
+                "as missing"
             )
     columns = [cleaned(frame[name], html, _BETWEEN.get(name, ", ")) for name in frame.columns[1:]]
     return pl.DataFrame([frame["item_id"], *columns]), warnings

@@ -190,7 +190,7 @@ def _dtype(file: Any, name: str, kind: pa.DataType) -> str:
         return "float32"
     if inner is None or not (pa.types.is_floating(inner) or pa.types.is_decimal(inner)):
         hint = "; bytes of numbers must be written as lists" if pa.types.is_binary(kind) else ""
-        raise InputError(f"{file}: column {name!r} is {kind}, must be a list of float{hint}")
+        raise InputError(f"{file}: column {name!r} is {kind}, must be a list of floats{hint}")
     return "float64" if pa.types.is_decimal(inner) else str(np.dtype(inner.to_pandas_dtype()).name)
 
 

@@ -64,7 +64,7 @@ class Vocabulary:
         singles = [ids[0] for ids in found]
         codes = dict(zip(singles, pairs, strict=True))
         if len(codes) < len(pairs):
-            raise InputError("tokenizer: gives several Semantic ID tokens the same id, must give each its own")
+            raise InputError("tokenizer: gives several Semantic ID tokens the same id, must give each its own id")
         example = tokens(trie.codes[0].tolist())
         joined = tokenizer(["".join(example)], add_special_tokens=False)["input_ids"][0]
         if joined != [singles[texts.index(part)] for part in example]:

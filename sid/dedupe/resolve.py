@@ -51,7 +51,7 @@ def resolve(
     """
     codes = check_codes(codes, quantizer.code_sizes, "raw codes")
     if len(codes) != len(vectors):
-        raise InputError(f"raw codes: are of {len(codes)} items, but there are {len(vectors)} vectors")
+        raise InputError(f"raw codes: are those of {len(codes)} items, but there are {len(vectors)} vectors")
     strategy = STRATEGIES[wanted.strategy]
     if published is None:
         return strategy(Work(codes, QuantizerCosts(quantizer, rows_of(vectors)), codes[:0], popularity, engine), wanted)

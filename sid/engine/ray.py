@@ -132,7 +132,8 @@ class Ray:
             raise
         except errors.OutOfMemoryError:
             raise InputError(
-                f"engine ray: a machine of the cluster ran out of memory at a part of {piece_bytes / 2**20:,.0f} MiB, "
+                "engine ray: a machine of the cluster ran out of memory while running a part of "
+                f"{piece_bytes / 2**20:,.0f} MiB, "
                 f"{_RETRIES} times: give it fewer tasks at once (fewer CPUs), or leave it out of the cluster"
             ) from None
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:

@@ -79,7 +79,8 @@ def evaluate(
     jobs += [Job(name, config.seeds[0], codes, tuple(code_sizes)) for name in trained]
     if "sasrec" in config.controls and len(codes) > MAX_SASREC_ITEMS:
         raise InputError(
-            f"params.yaml: evaluate.controls: sasrec scores all items, at most {MAX_SASREC_ITEMS:,}; there are "
+            "params.yaml: evaluate.controls: sasrec scores all items, so there may be at most "
+            f"{MAX_SASREC_ITEMS:,}; there are "
             f"{len(codes):,}: leave it out"
         )
     runs = train_all(jobs, data, config, checkpoints)
@@ -165,7 +166,7 @@ def warnings(figures: Mapping[str, Any]) -> list[str]:
     share = value["std"] / value["mean"] if value["mean"] else float("inf")
     return [
         f"HR@10 varies by {share:.1%} between seeds (one standard deviation; up to {STEADY:.0%} is steady): "
-        "give evaluate.seeds more seeds before you compare"
+        "add seeds to evaluate.seeds before you compare"
     ]
 
 

@@ -72,7 +72,7 @@ class Data:
         }
         for name, found in asked.items():
             if not len(found):
-                raise InputError(f"evaluate: the {name} split has no targets to ask for: {remedy}")
+                raise InputError(f"evaluate: the {name} split has no targets to predict: {remedy}")
         return cls(whole, stretches(whole, config.max_history), asked)
 
 
@@ -224,7 +224,7 @@ def _heard(ours: connection.Connection, process: SpawnProcess) -> int | Run:
         process.join()
         if process.exitcode is not None and process.exitcode < 0:
             raise InputError(
-                f"evaluate: a training was ended by {signal.Signals(-process.exitcode).name}; if memory ran out, set "
+                f"evaluate: a training was killed by {signal.Signals(-process.exitcode).name}; if memory ran out, set "
                 "evaluate.processes to 1"
             ) from None
         raise RuntimeError(f"a training ended with status {process.exitcode}") from None

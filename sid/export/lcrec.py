@@ -54,8 +54,8 @@ def _warnings(source: Source) -> list[str]:
     sequences = source.behaviour.sequences
     if not holds_out_last(source.behaviour.read, sequences, _SHORTEST):
         found.append(
-            "LC-Rec and LETTER hold out each user's last two items themselves: their splits aren't those of the other "
-            "formats, and they may train on what those hold out"
+            "LC-Rec and LETTER hold out each user's last two items themselves: their splits differ from those "
+            "of the other formats, and they may train on what the others hold out"
         )
     short = int((np.diff(sequences.offsets) < _SHORTEST).sum())
     if short:

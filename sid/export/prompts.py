@@ -131,7 +131,7 @@ def _faults(task: Task, wording: object) -> Iterable[str]:
         names, wrong = _placeholders(part, wording, allowed)
         faults += wrong
         if part == "output" and not wrong and task.asked not in names:
-            faults.append(f"has an output without {{{task.asked}}}, which is what the model is to learn")
+            faults.append(f"has an output without {{{task.asked}}}, which is what the model should learn")
         if part in _QUESTION:
             shown |= names
     if not faults and task.shown not in shown:

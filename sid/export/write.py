@@ -174,10 +174,10 @@ def _write_records(
 def _no_train_rows(behaviour: Behaviour, wanted: Export) -> str:
     """Why no row of the interactions is left for train."""
     if not behaviour.read.splits[0].target_counts.any():
-        return "no row is left for train: the interactions have none, as reports/interactions.json says"
+        return "no row is left for train: the interactions have no train rows, see reports/interactions.json"
     counts = ", ".join(f"{name} {count:,}" for name, count in behaviour.left_out.items() if count)
     return (
-        f"no row is left for train: none has the history that export.min_history {wanted.min_history} wants "
+        f"no row is left for train: none has as long a history as export.min_history {wanted.min_history} requires "
         f"(left out: {counts})"
     )
 
@@ -202,7 +202,7 @@ def _lacking(task: Task, source: Source) -> list[str]:
     for part, column in (("title", source.titles), ("description", source.items["description"])):
         if part in parts and is_blank(column).all():
             reasons.append(f"no item has a {part} (prepare.items names the file, prepare.{part}_column its column)")
-    return reasons or ["no row of the train split has all that they show and ask for"]
+    return reasons or ["no row of the train split has all that these tasks show and ask for"]
 
 
 def _contradictory_records(made: Counts, shared: Mapping[str, int]) -> list[str]:

@@ -47,7 +47,7 @@ def read_folder(folder: Path, item_ids: pl.Series, wanted: Wanted) -> Reading:
         found.append(lines.read(path, by_split[number]))
         unknown, left_out = lines.unknown, lines.skipped["unknown_item"] - before
         where = f"line {next(iter(unknown.values()), 0)}"
-        said = f"left out of histories; {left_out:,} of {lines.count:,} lines are left out, their next item is unknown"
+        said = f"left out of histories; {left_out:,} of {lines.count:,} lines are left out (next item unknown)"
         keys = "" if lines.known else "prepare.item_id_column"
         warnings += unknown_items(path, unknown, where, said, wanted, item_ids, keys)
     train, valid, test = found

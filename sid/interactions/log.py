@@ -274,7 +274,8 @@ class _Gathered:
         if self._alike:
             one, other = self._example
             warnings.append(
-                f"{path}: {len(self._alike):,} ids are taken for those of the catalogue, e.g. {one} for {other}"
+                f"{path}: {len(self._alike):,} ids are matched to ids of the catalogue that are written "
+                f"differently, e.g. {one} for {other}"
             )
         if left_out := sum(skipped.values()):
             warnings.append(
@@ -359,7 +360,7 @@ def _same_lengths(batch: Batch, name: str, lengths: NDArray[np.int64], say: Call
     """The times, or values, beside lists of items."""
     found = _lists(batch, name, say)
     if found is None:
-        raise InputError(f"{batch.path}: column {name} must hold lists, as the column of items does")
+        raise InputError(f"{batch.path}: column {name} must hold lists, like the column of items")
     others, flat = found
     uneven = np.flatnonzero(others != lengths)
     if len(uneven):

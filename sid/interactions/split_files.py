@@ -174,7 +174,7 @@ def load_split(path: str | Path, item_ids: pl.Series | None = None) -> Split:
     """
     table = _read(path, _SPLIT)
     if item_ids is not None and (table.schema.metadata or {}).get(_ITEMS) != _digest(item_ids):
-        raise InputError(f"{path}: belongs to other items than the prepared ones; run the interactions stage")
+        raise InputError(f"{path}: belongs to items other than the prepared ones; run the interactions stage")
     lists = table["items"].chunks
     items = np.concatenate([np.zeros(0, np.int32), *(part.flatten().to_numpy() for part in lists)])
     lengths = np.concatenate([np.zeros(0, np.int32), *(np.diff(part.offsets.to_numpy()) for part in lists)])
@@ -234,7 +234,7 @@ def load_counts(path: str | Path, item_ids: pl.Series) -> Counts | None:
     """
     table = _read(path, _COUNTS)
     if not pl.Series("item_id", table["item_id"]).equals(item_ids.rename("item_id")):
-        raise InputError(f"{path}: belongs to other items than the prepared ones; run the interactions stage")
+        raise InputError(f"{path}: belongs to items other than the prepared ones; run the interactions stage")
     if _source(path, table) == "none":
         return None
     return Counts(table["train"].to_numpy(), table["total"].to_numpy())

@@ -157,7 +157,7 @@ def verdict(figures: dict[str, Any]) -> dict[str, Any]:
     if left > LEFT_MOST:
         reasons.append(f"{left:.1%} of the new items had to leave their prefix")
     if free < FREE_LEAST * new["items"]:
-        reasons.append(f"{free:,} places are left, fewer than the {new['items']:,} new items")
+        reasons.append(f"{free:,} free places are left, fewer than the {new['items']:,} new items")
     if reasons:
         return {"say": "refresh", "because": reasons}
     return {"say": "append", "because": ["new items fit the published codes about as well as old ones"]}

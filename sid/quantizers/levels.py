@@ -207,7 +207,7 @@ def _starts(warm_start: Quantizer, scaling: Scaling, device: str) -> list[Tensor
     from sid.quantizers.residual import ResidualQuantizer
 
     if not isinstance(warm_start, ResidualQuantizer):
-        raise InputError(f"the warm start is of {warm_start.method}, must be codebooks in the input's space")
+        raise InputError(f"the warm start, by {warm_start.method}, must have codebooks in the input's space")
     unit = np.float32(warm_start.scaling.scale / scaling.scale)
     books = [book * unit for book in warm_start.codebooks]
     books[0] = books[0] + (warm_start.scaling.mean - scaling.mean) / np.float32(scaling.scale)

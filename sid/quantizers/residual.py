@@ -206,7 +206,7 @@ def check_dim(vectors: Vectors, dim: int) -> None:
 def check_codebooks(codebooks: Sequence[Vectors], dim: int) -> None:
     """Raise InputError unless there are codebooks, each (K, dim) float32 with K >= 1 and finite."""
     if not codebooks:
-        raise InputError("there are no codebooks, a quantizer needs at least one codebook")
+        raise InputError("a quantizer needs at least one codebook, but there are none")
     for level, book in enumerate(codebooks):
         if book.ndim != 2 or book.shape[1] != dim or len(book) == 0 or book.dtype != np.float32:
             raise InputError(

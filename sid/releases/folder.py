@@ -205,7 +205,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     ):
         faults.append("files")
     if not faults and found["name"] != folder.name:
-        raise InputError(f"{folder}: is the release {found['name']!r} by its {MANIFEST}: a release can't be renamed")
+        raise InputError(
+            f"{folder}: is the release {found['name']!r} according to its {MANIFEST}: a release can't be renamed"
+        )
     if faults:
         raise InputError(f"{path}: {', '.join(faults)} isn't as stages.publish writes it, the release is damaged")
     return found

@@ -195,7 +195,7 @@ def _padded(path: Path, ids: pl.Series, rows: Sequence[Any]) -> NDArray[np.int64
         if len(row or ()) < max(levels - 1, 1) or None in row:
             raise InputError(
                 f"{path}: item {ids[place]!r} has {len(row or ())} tokens, but others have {levels}: all Semantic IDs "
-                "must have the same length, but for a last token that some lack"
+                "must have the same length, except for a last token that some may lack"
             )
         codes[place, : len(row)] = row
     return codes

@@ -39,7 +39,7 @@ def check_dim(own: int, where: object, dim: int) -> None:
     if own != dim:
         raise InputError(
             f"{where}: takes vectors of {own} dimensions, the embeddings have {dim}; a published index can "
-            "only continue with vectors of the same model"
+            "only continue with vectors from the same model"
         )
 
 
@@ -57,7 +57,7 @@ def load_quantizer(release: Release, dim: int, device: str) -> Quantizer:
     check_dim(quantizer.dim, path, dim)
     if quantizer.code_sizes != release.raw_sizes:
         raise InputError(
-            f"{path}: has codebooks of {list(quantizer.code_sizes)} codes, the Semantic IDs of {release.folder} are of "
+            f"{path}: has codebooks of {list(quantizer.code_sizes)} codes, the Semantic IDs of {release.folder} have "
             f"{list(release.raw_sizes)}"
         )
     return quantizer

@@ -50,7 +50,7 @@ _TRAINING = {
 _ALIGN = {
     "evidence": (
         "Evidence",
-        "how many neighbours an item's own vector counts for; – if the interactions predict nothing",
+        "as how many neighbours an item's own vector counts; – if the interactions predict nothing",
     ),
     "share_mean": ("Weight of the neighbours", "mean; the rest is the item's own vector"),
     "cold_explained": ("Moves predicted from text", "R² on held-out items; at 0, items without neighbours stay"),
@@ -61,7 +61,7 @@ _ALIGN = {
 _CONTROLS = {
     "random": "the same transformer on random Semantic IDs: what it can memorize without similarity",
     "popularity": "the same list for every user",
-    "co_occurrence": "items often used near those of the history, by counting alone; no Semantic IDs",
+    "co_occurrence": "items often used near those of the history, by counting alone, without Semantic IDs",
     "sasrec": "the same transformer on items instead of Semantic IDs",
 }
 _SLICES = {

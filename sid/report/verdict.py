@@ -283,12 +283,12 @@ def _recommends(reports: Reports) -> list[Point]:
     margin = noise(own, len(found["seeds"])) or 0.0
     if own["mean"] > chance + margin:
         gain = f"{_percent(own['mean'] / chance - 1)} above" if chance > 0 else "above"
-        better = f"A recommender finds more with it: NDCG@10 is {gain} that of random Semantic IDs"
+        better = f"A recommender finds more with this index: NDCG@10 is {gain} that of random Semantic IDs"
         return _beside_counts(better, own["mean"], margin, found["controls"])
     return [
         Point(
             "fair",
-            "A recommender does no better with it than with random Semantic IDs.",
+            "A recommender does no better with this index than with random Semantic IDs.",
             "There may be too few interactions to tell, or the embeddings say little about what users choose next: try "
             "another align.method, or other embeddings.",
         )

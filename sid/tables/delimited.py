@@ -205,7 +205,7 @@ def _blocks(path: Path, file: BinaryIO, number: int) -> Iterator[bytes]:
     except DECOMPRESSION_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise InputError(f"{path}: can't be decompressed as far as its end ({error})") from None
+        raise InputError(f"{path}: can't be decompressed to its end ({error})") from None
     if left:
         yield left
 
@@ -450,8 +450,8 @@ def _refuse_swallowed(
         alone = text.rstrip("\r\n").split(header.delimiter)
         if len(alone) == len(fields) and all(_alike(alone[key], fields[key]) for key in keys):
             raise InputError(
-                f"{path}: line {line} has a quote that isn't closed: its field would take line {line + behind} with "
-                "it, which looks like a row"
+                f"{path}: line {line} has a quote that isn't closed: its field would include line {line + behind}, "
+                "which looks like a row of its own"
             )
 
 

@@ -140,9 +140,9 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
 def _refuse_pointer(file: Path) -> None:
     """Refuse what stands for a file that isn't there."""
     if not file.exists():
-        raise InputError(f"{file}: is a link to {os.readlink(file)}, which isn't there")
+        raise InputError(f"{file}: is a link to {os.readlink(file)}, which doesn't exist")
     if file.is_file() and file.stat().st_size < _LARGEST_POINTER and file.read_bytes().startswith(_POINTER):
-        raise InputError(f"{file}: is a Git LFS pointer to a file that isn't here; run git lfs pull")
+        raise InputError(f"{file}: is a Git LFS pointer to a file that wasn't downloaded; run git lfs pull")
 
 
 def refuse_links_of_splits(path: Path) -> None:
@@ -245,6 +245,6 @@ def _of_datasets(folder: Path, files: list[Path]) -> list[Path]:
             raise InputError(f"{place}: a dataset with an indices file; save it again after flatten_indices()")
         absent = [name for name in names if place / name not in here]
         if absent:
-            raise InputError(f"{place}: its state.json lists {listed(absent)}, which isn't there")
+            raise InputError(f"{place}: its state.json lists {listed(absent)}, which doesn't exist")
         kept += [place / name for name in names]
     return kept

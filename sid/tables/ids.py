@@ -145,5 +145,5 @@ def _of_python(batch: Batch, column: str, values: list[Any], say: Callable[[str]
 
 def _fraction(batch: Batch, column: str, row: int, value: float | Decimal) -> InputError:
     return InputError(
-        f"{batch.at(row)} has {column} {value!s}, must be string or integer: as a decimal number an id isn't exact"
+        f"{batch.at(row)} has {column} {value!s}, must be string or integer: decimal numbers are too inexact for ids"
     )

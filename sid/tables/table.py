@@ -294,7 +294,9 @@ def open_table(
     if path.is_dir():
         refuse_links_of_splits(path)
     if form.header and found.kind not in DELIMITED:
-        raise InputError(f"{path}: is {found.kind}, whose columns have names: {HEADERS.get(key, key)} must be []")
+        raise InputError(
+            f"{path}: is {found.kind}, whose columns already have names: {HEADERS.get(key, key)} must be []"
+        )
     table = Table(path, found, key, id_column, value_column, form)
     if found.left_out:
         names = listed(file.relative_to(path) for file in found.left_out)
