@@ -244,14 +244,14 @@ def _iterations(
     spread = spread_of(sample)
     prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
     history: list[float] = []
-    anew = memory.accelerated(table.device)  # to find which rows moved, the host would have to wait
+    afresh = memory.accelerated(table.device)  # to find which rows moved, the host would have to wait
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
         share = WARM * (COOL / WARM) ** (iteration / max(1, max_iters - 2))
         prices = newton(sample, prices, share * spread)
         if last:
             prices = cooled(problem, prices, spread)
-        if last or anew:
+        if last or afresh:
             for part, code in choices(problem, prices):
                 labels[part] = code
             if last:

@@ -33,7 +33,7 @@ class Sums:
         self.counts = torch.zeros(k, dtype=torch.int64, device=largest.device)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin with zeros."""
         self._sums.zero_()
         self.counts.zero_()
 

@@ -153,7 +153,7 @@ def on_device(scaling: Scaling, device: torch.device) -> Callable[[Tensor], Tens
 
 
 def held(rows: Rows, scaling: Scaling, device: str, held_bytes: int | None = None) -> Points:
-    """Scaled rows on a device: all of them where they fit, else made anew whenever a part is asked for.
+    """Scaled rows on a device: all of them where they fit, else recomputed whenever a part is asked for.
 
     Args:
         held_bytes: as in `Points.held`.
