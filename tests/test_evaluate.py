@@ -665,7 +665,7 @@ def test_make_says_how_much_of_a_difference_is_noise() -> None:
     (_, beyond) = summary.recommends(evaluation(0.1, 0.002), {"ndcg_at_10": 0.1041})
     assert beyond == ("", "NDCG@10 -0.0041 since the last commit, beyond the noise of 0.0040 between seeds")
     (_, single) = summary.recommends(evaluation(0.1, None), {"ndcg_at_10": 0.1041})
-    assert "one seed" in single[1]
+    assert "a single seed" in single[1]
     assert summary.recommends({"method": "none", "reason": ""}, {}) == []
 
 

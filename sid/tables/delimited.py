@@ -338,17 +338,29 @@ def _understood(path: Path, header: Header, keys: list[int], number: int, offset
 
         return records
 
+    def doubtful() -> bool:
+        """Whether a line has \\" and isn't sound without what a plain reading lets pass: quotes within plain fields."""
+        with _opened(path, header) as file:
+            _skip(file, offset)
+            return any('\\"' in line and not _well_quoted(line, header) for _, line in numbered(path, file, number))
+
     plain, escaped, raw = (reading(header.quotes, False), reading(True, True), reading(False, False))
     refusal = _refusal(plain)
-    if refusal is None:
-        return plain
-    if header.quotes and _refusal(escaped) is None:
+    if header.quotes and (refusal is not None or doubtful()) and _refusal(escaped) is None:
         say(f'{path}: quotes within fields are read as \\", the way Spark and MySQL write them')
         return escaped
+    if refusal is None:
+        return plain
     if header.quotes and header.delimiter == "\t" and _refusal(raw) is None:
         say(f"{path}: quotes are kept as they are; they don't enclose fields")
         return raw
     raise refusal
+
+
+def _well_quoted(line: str, header: Header) -> bool:
+    data = np.frombuffer(line.encode(errors="surrogatepass"), np.uint8)
+    quotes = np.flatnonzero(data == 34)
+    return len(quotes) % 2 == 0 and _opened_and_closed(data, quotes, ord(header.delimiter))
 
 
 def _refusal(reading: _Reading) -> InputError | None:
