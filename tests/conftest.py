@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is loaded: tests that ru
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from sid import params
 from sid.export.formats import CHOICES
@@ -38,6 +39,11 @@ needs_catalogue = pytest.mark.skipif(
 
 # what Hugging Face's libraries read when they are imported: no test asks a hub for anything
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Two runs try the same examples, so that what fails can be repeated; HYPOTHESIS_PROFILE=random looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 ENVIRONMENT = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "error"}
 
