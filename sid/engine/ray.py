@@ -85,14 +85,14 @@ class Ray:
         ray = self._ray
         cpus, running = self._room(piece_bytes, threads)
         task = ray.remote(_run).options(num_cpus=cpus, memory=piece_bytes or None, max_retries=_RETRIES)
-        held = ray.put(work)
+        held, folder = ray.put(work), str(Path.cwd())
         todo = iter(pieces)
-        waiting = deque(task.remote(held, piece, threads) for piece in islice(todo, _AHEAD * running))
+        waiting = deque(task.remote(held, piece, threads, folder) for piece in islice(todo, _AHEAD * running))
         try:
             while waiting:
                 found: Result = self._got(waiting[0], piece_bytes)
                 waiting.popleft()
-                waiting.extend(task.remote(held, piece, threads) for piece in islice(todo, 1))
+                waiting.extend(task.remote(held, piece, threads, folder) for piece in islice(todo, 1))
                 yield found
         finally:  # the caller stopped, or a piece failed
             for one in waiting:
@@ -148,7 +148,14 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
-def _run(work: Callable[[Piece], Value], piece: Piece, threads: int) -> Value:
+def _run(work: Callable[[Piece], Value], piece: Piece, threads: int, folder: str) -> Value:
+    try:
+        os.chdir(folder)  # paths of params.yaml begin there
+    except OSError as error:
+        raise InputError(
+            f"engine ray: a worker can't enter {folder} ({error.strerror}): all machines must reach the project's "
+            "files by the same path"
+        ) from None
     import torch
 
     torch.set_num_threads(threads)
