@@ -184,8 +184,6 @@ def test_the_first_bad_row_is_named(tmp_path: Path, kind: str) -> None:
 def test_a_shard_that_disappears_is_named_and_leaves_nothing(tmp_path: Path, kind: str, engine: Engine) -> None:
     source = open_embeddings(shards(tmp_path / "in", kind), "item_id", "embedding")
     lost = tmp_path / "in" / f"part-3.{kind}"
-    if kind == "parquet":
-        source.pieces()  # once its footer is read
     pieces = source.pieces()
     lost.unlink()
     out = tmp_path / "out"
@@ -205,8 +203,6 @@ def test_a_shard_that_changes_is_refused(tmp_path: Path, kind: str, rows: int) -
     pieces, file = source.pieces(), tmp_path / "in" / f"part-3.{kind}"
     file.unlink()
     KINDS[kind](file, [f"new {row}" for row in range(rows)], catalogue(rows, DIM).tolist())
-    if kind == "npy" and rows > 150:
-        return  # rows of an array are read by their numbers
     (tmp_path / "out").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(source), "pieces", lambda _: pieces)

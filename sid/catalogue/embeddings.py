@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sid.catalogue import arrays, vectors
 from sid.catalogue.ids import read_ids
 from sid.errors import InputError
-from sid.tables import Table, as_text, open_table
+from sid.tables import Table, as_text, changed, open_table
 from sid.tables.columnar import row_count
 from sid.tables.files import TABLES, Found, find, refuse_links_of_splits
 
@@ -157,10 +157,6 @@ class EmbeddingSource(ABC):
         return max(1, CHUNK_BYTES // (self.dim * 4))
 
 
-def _changed(path: Path) -> InputError:
-    return InputError(f"{path}: has other rows than when it was opened: it was changed while it was read")
-
-
 def open_embeddings(
     path: str | Path, item_id_column: str, embedding_column: str, ids: Path | None = None
 ) -> EmbeddingSource:
@@ -204,7 +200,7 @@ def _check_count(path: Path, rows: int, names: pl.Series, ids: Path) -> None:
 
 @dataclass(frozen=True)
 class _ArrayReader:
-    """As `Reader`. A piece's part is the number of a file, and the rows of it."""
+    """As `Reader`. A piece's part is the number of a file, how many rows it has, and which of them."""
 
     files: tuple[Path, ...]
     kind: str
@@ -218,11 +214,11 @@ class _ArrayReader:
         return {**vars(self), "opened": ()}
 
     def __call__(self, piece: Piece, notes: list[str]) -> Iterator[Read]:
-        number, rows = piece.part
+        number, of, rows = piece.part
         file = self.files[number]
         matrix = self.opened[number] if self.opened else arrays.open_matrix(file, self.kind, *self.columns)
-        if matrix.dim != self.dim or matrix.rows < rows.stop:
-            raise _changed(file)
+        if matrix.dim != self.dim or matrix.rows != of:
+            raise changed(file)
         for start in range(rows.start, rows.stop, self.chunk_rows):
             values = matrix.read(start, min(start + self.chunk_rows, rows.stop))
             yield None, values, np.zeros(len(values), np.bool_)
@@ -244,7 +240,7 @@ class _ArraySource(EmbeddingSource):
             step = self.chunk_rows * _PIECE_CHUNKS if self.kind in _CUT else max(1, matrix.rows)
             for start in range(0, matrix.rows, step):
                 rows = slice(start, min(start + step, matrix.rows))
-                yield Piece(rows.stop - rows.start, (number, rows))
+                yield Piece(rows.stop - rows.start, (number, matrix.rows, rows))
 
     def beginning(self, piece: Piece, row: int) -> Piece:
         """As it is: messages about arrays need no ids."""
@@ -316,14 +312,14 @@ class _TableReader:
                 if len(ids) < batch.rows:
                     raise InputError(f"{batch.at(len(ids))} has no id: there are fewer ids than rows, must be one each")
             row += batch.rows
-            if piece.rows is not None and row > piece.rows:  # they would be written over what isn't theirs
-                raise _changed(batch.path)
+            if piece.rows is not None and row > piece.rows:  # they would be written where others are
+                raise changed(batch.path)
             for start in range(0, batch.rows, self.chunk_rows):
                 stop = min(start + self.chunk_rows, batch.rows)
                 found, missing = self.columns.read(batch, start, stop, self.dim, ids)
                 yield None if name is None else ids[start:stop], found, missing
         if piece.rows is not None and row != piece.rows:
-            raise _changed(piece.part.file)
+            raise changed(piece.part.file)
 
 
 @dataclass(frozen=True)

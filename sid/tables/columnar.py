@@ -85,8 +85,6 @@ def _parts(
     try:
         if kind == "parquet":
             file = _parquet(path)
-            if groups is not None and groups and groups[-1] >= file.num_row_groups:
-                raise InputError(f"{path}: has {file.num_row_groups} row groups now: it was changed while it was read")
             yield from file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=list(columns))
             return
         for batch in _arrow(path):

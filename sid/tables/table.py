@@ -96,12 +96,19 @@ class Part:
         rows: how many; None where only reading counts them (text).
         start: the number of the first one in the file.
         groups: the row groups that they are, of a Parquet file that is read by these.
+        of: how many rows the file has in all; None where that isn't known.
     """
 
     file: Path
     rows: int | None = None
     start: int = 0
     groups: tuple[int, ...] | None = None
+    of: int | None = None
+
+    def refuse_changed(self, kind: str) -> None:
+        """Raise InputError if the file has another number of rows by now."""
+        if self.of is not None and columnar.row_count(self.file, kind) != self.of:
+            raise changed(self.file)
 
 
 @dataclass
@@ -192,10 +199,12 @@ class Table:
             part: one of `parts`.
 
         Raises:
-            InputError: whatever can't be read, by file and line.
+            InputError: whatever can't be read, by file and line; a file of a part that has other rows by now.
         """
         wanted = list(dict.fromkeys(columns))
         groups, start = (None, 0) if part is None else (part.groups, part.start)
+        if part is not None:
+            part.refuse_changed(self.kind)
         for file in self.found.files if part is None else [part.file]:
             if self.kind in ("json", "jsonl"):
                 records = self.records(file)
@@ -226,7 +235,7 @@ class Table:
             return [part for file in self.found.files for part in _groups(file, rows)]
         if self.kind == "arrow":
             counts = [(file, columnar.row_count(file, self.kind)) for file in self.found.files]
-            return [Part(file, count) for file, count in counts if count]
+            return [Part(file, count, of=count) for file, count in counts if count]
         return [Part(file) for file in self.found.files if self.kind not in DELIMITED or file in self._headers]
 
     def apart(self, notes: list[str]) -> Table:
@@ -291,22 +300,27 @@ class Table:
         return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else value for name, value in pairs}
 
 
+def changed(file: Path) -> InputError:
+    """What to say of a file that isn't what it was when it was opened."""
+    return InputError(f"{file}: has other rows than when it was opened: it was changed while it was read")
+
+
 def _groups(file: Path, most: int) -> Iterator[Part]:
     """A Parquet file cut at its row groups, of which a part has as many as have no more rows together, or one."""
     counts = columnar.group_rows(file)
     if counts is None:
         if count := columnar.row_count(file, "parquet"):
-            yield Part(file, count)
+            yield Part(file, count, of=count)
         return
     start, rows, held = 0, 0, list[int]()
     for number, count in enumerate(counts):
         if held and rows and rows + count > most:
-            yield Part(file, rows, start, tuple(held))
+            yield Part(file, rows, start, tuple(held), sum(counts))
             start, rows, held = start + rows, 0, []
         held.append(number)
         rows += count
     if rows:
-        yield Part(file, rows, start, tuple(held))
+        yield Part(file, rows, start, tuple(held), sum(counts))
 
 
 def _with_all(batch: Batch, wanted: Sequence[str], partition: Mapping[str, str | None]) -> Batch:
