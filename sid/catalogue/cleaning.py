@@ -130,14 +130,15 @@ class _Clean:
     read: Reader
     cleaning: Cleaning
 
-    def __call__(self, task: _Task, tick: Callable[[int], object] = id) -> tuple[list[_Cleaned], list[str]]:
+    def __call__(self, task: _Task, tick: Callable[[int], object] | None = None) -> tuple[list[_Cleaned], list[str]]:
         found: list[_Cleaned] = []
         notes: list[str] = []
         with task.path.open("r+b") as file:
             file.seek(task.offset)
             for ids, values, missing in self.read(task.piece, notes):
                 found.append(_Cleaned(ids, *self._written(values, missing, file)))
-                tick(len(values))
+                if tick is not None:
+                    tick(len(values))
         return found, notes
 
     def _written(self, values: NDArray[Any], missing: NDArray[np.bool_], file: BinaryIO) -> Iterator[NDArray[Any]]:
@@ -375,14 +376,19 @@ def _empty(path: Path) -> Path:
 
 def _move(source: Path, at: int, target: Path, to: int, size: int) -> None:
     """Bytes of a file to a place in another, or further up in the same one."""
-    if source == target and at == to:
+    if size == 0 or (source == target and at == to):
         return
     # opened anew each time: only then do network file systems show what another machine wrote
     with source.open("rb") as old, target.open("r+b") as new:
         old.seek(at)
         new.seek(to)
         for part in chunks(size, 1):
-            new.write(old.read(part.stop - part.start))
+            some = old.read(part.stop - part.start)
+            if len(some) != part.stop - part.start:
+                raise InputError(
+                    f"{source}: is shorter than what was written to it: all machines must see the same file"
+                )
+            new.write(some)
 
 
 def _clean(values: NDArray[Any], missing: NDArray[np.bool_], cleaning: Cleaning) -> tuple[Vectors, tuple[Any, ...]]:

@@ -16,7 +16,6 @@ from sid.catalogue import arrays, vectors
 from sid.catalogue.ids import read_ids
 from sid.errors import InputError
 from sid.tables import Table, as_text, changed, open_table
-from sid.tables.columnar import row_count
 from sid.tables.files import TABLES, Found, find, refuse_links_of_splits
 
 CHUNK_BYTES = 16 << 20
@@ -360,7 +359,7 @@ def _open_table(
     table.require(wanted)
     rows = None
     if table.kind in ("parquet", "arrow"):
-        rows = sum(row_count(file, table.kind) for file in table.found.files)
+        rows = sum(table.counts.values())
         if rows == 0:
             raise InputError(f"{path}: has 0 rows, must have at least 2")
         if names is not None and ids is not None:

@@ -96,7 +96,7 @@ class Part:
         rows: how many; None where only reading counts them (text).
         start: the number of the first one in the file.
         groups: the row groups that they are, of a Parquet file that is read by these.
-        of: how many rows the file has in all; None where that isn't known.
+        of: how many rows the file has in all, where it is cheap to look again.
     """
 
     file: Path
@@ -158,6 +158,11 @@ class Table:
             schema = columnar.schema(file, self.kind)
             found = {**dict(zip(schema.names, schema.types, strict=True)), **found}
         return found
+
+    @cached_property
+    def counts(self) -> dict[Path, int]:
+        """Of columnar files, how many rows each says that it has."""
+        return {file: columnar.row_count(file, self.kind) for file in self.found.files}
 
     @property
     def atomic_types(self) -> Mapping[str, str]:
@@ -234,8 +239,7 @@ class Table:
         if self.kind == "parquet":
             return [part for file in self.found.files for part in _groups(file, rows)]
         if self.kind == "arrow":
-            counts = [(file, columnar.row_count(file, self.kind)) for file in self.found.files]
-            return [Part(file, count, of=count) for file, count in counts if count]
+            return [Part(file, count) for file, count in self.counts.items() if count]
         return [Part(file) for file in self.found.files if self.kind not in DELIMITED or file in self._headers]
 
     def apart(self, notes: list[str]) -> Table:
