@@ -1,9 +1,9 @@
 """Ray runs the passes: each piece is a task, on any machine of the cluster with room for it.
 
 Tasks read their rows from the files themselves, which all machines must reach by the same path, and run in the folder
-that this process runs in, so that relative paths mean the same. A task of `map` uses as
-many threads as this process would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a
-killed worker or a lost machine had is computed again by another.
+that this process runs in, so that relative paths mean the same. A task of `map` uses as many threads as this process
+would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a killed worker or a lost
+machine had is computed again by another.
 """
 
 from __future__ import annotations
