@@ -29,7 +29,7 @@ def main(stage: Stage) -> str:
         wanted.missing_metadata,
     )
     prepared = stage.output("items")
-    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), prepared)
+    figures = items.prepare(source, metadata, cleaning, stage.output("vectors"), prepared, stage.engine)
     ids = pl.read_parquet(prepared, columns=["item_id"], glob=False)
     ids.write_parquet(stage.output("ids"))  # for what needs no titles
     write_json(stage.output("report"), figures)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -14,15 +17,18 @@ from tqdm import tqdm
 from sid.arrays import Vectors, chunks
 from sid.catalogue import outliers
 from sid.catalogue.duplicates import MANY_EQUAL, first_equal, row_hashes
-from sid.catalogue.embeddings import Chunk, EmbeddingSource
+from sid.catalogue.embeddings import EmbeddingSource, Piece, Reader
 from sid.catalogue.item_ids import refuse_duplicates
 from sid.catalogue.items import FIELDS
 from sid.catalogue.metadata import Metadata
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.errors import InputError, listed
 from sid.files import round6
 from sid.tables import alike, differences
 
 _LISTED = 20
+_BLOCK_BYTES = 1 << 20  # of rows that are cleaned at a time: they stay in a core's cache
 _QUANTILES = {"min": 0.0, "p01": 0.01, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p99": 0.99, "max": 1.0}
 
 
@@ -61,7 +67,7 @@ class Cleaning:
 
 @dataclass
 class _Scan:
-    """What one pass over the chunks gathers."""
+    """What one pass over the pieces gathers, in their order."""
 
     missing_rows: list[str] = field(default_factory=list)
     nan_rows: list[str] = field(default_factory=list)
@@ -73,6 +79,77 @@ class _Scan:
     hashes: list[NDArray[np.uint64]] = field(default_factory=list)
     norms: list[NDArray[np.float64]] = field(default_factory=list)
 
+    def add(self, ids: pl.Series, found: _Cleaned) -> None:
+        """The next rows and their ids."""
+        self.missing_rows += ids.filter(found.missing).to_list()
+        self.nan_rows += ids.filter(found.nan).to_list()
+        self.inf_rows += ids.filter(found.inf).to_list()
+        self.zero_rows += ids.filter(found.zero).to_list()
+        self.saturated_rows += ids.filter(found.saturated).to_list()
+        self.ids.append(ids)
+        self.kept_ids.append(ids if found.kept.all() else ids.filter(found.kept))
+        self.hashes.append(found.hashes)
+        self.norms.append(found.norms)
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    """What there is to know of rows that were cleaned.
+
+    Attributes:
+        ids: (n,) as they were read; None where they are apart from the vectors.
+        missing, nan, inf, saturated: (n,) which rows have no vector, or such values, as they came.
+        kept, zero: (n,) which rows are kept, and which of those are zeros.
+        norms, hashes: (m,) of those that are kept: lengths before normalising, `row_hashes` after.
+    """
+
+    ids: pl.Series | None
+    missing: NDArray[np.bool_]
+    nan: NDArray[np.bool_]
+    inf: NDArray[np.bool_]
+    saturated: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+    zero: NDArray[np.bool_]
+    norms: NDArray[np.float64]
+    hashes: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A piece, and the file and the place in it where its rows are written."""
+
+    piece: Piece
+    path: Path
+    offset: int
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """Cleans the rows of a piece, writes those that are kept, one behind the other, and returns the rest and notes."""
+
+    read: Reader
+    cleaning: Cleaning
+
+    def __call__(self, task: _Task, tick: Callable[[int], object] | None = None) -> tuple[list[_Cleaned], list[str]]:
+        found: list[_Cleaned] = []
+        notes: list[str] = []
+        with task.path.open("r+b") as file:
+            file.seek(task.offset)
+            for ids, values, missing in self.read(task.piece, notes):
+                found.append(_Cleaned(ids, *self._written(values, missing, file)))
+                if tick is not None:
+                    tick(len(values))
+        return found, notes
+
+    def _written(self, values: NDArray[Any], missing: NDArray[np.bool_], file: BinaryIO) -> Iterator[NDArray[Any]]:
+        done = []
+        for some in chunks(len(values), 4 * values.shape[1], _BLOCK_BYTES):
+            rows, one = _clean(values[some], missing[some], self.cleaning)
+            if len(rows):
+                file.write(rows.data)
+            done.append(one)
+        return (np.concatenate(column) for column in zip(*done, strict=True))
+
 
 def prepare(
     source: EmbeddingSource,
@@ -80,12 +157,17 @@ def prepare(
     cleaning: Cleaning,
     vectors_path: Path,
     items_path: Path,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Stream a source into the prepared artifacts.
 
     Writes `vectors_path` (.npy, float32, C order, (N, D)) and `items_path` (Parquet, N rows in the same order:
     item_id, metadata.FIELDS and whatever else the metadata holds, all text). Memory: ids, 24 bytes per row, and a
-    chunk; the vectors themselves stream.
+    chunk per thread; the vectors themselves stream.
+
+    Args:
+        engine: reads and cleans the pieces of the source, each of which is written to its place in `vectors_path`, and
+            looks for outliers. It changes no bit.
 
     Returns:
         The figures of reports/prepare.json. Rows without a vector, with NaN, Inf and saturated values are counted as
@@ -97,15 +179,8 @@ def prepare(
         InputError: ids that repeat or that embeddings and metadata don't share, rows that `cleaning` refuses, fewer
             than two rows left.
     """
-    scan = _Scan()
-    with vectors_path.open("wb") as file:
-        _write_header(file, (source.rows or 0, source.dim))
-        for chunk in tqdm(source.chunks(), "prepare", unit="chunk", disable=None):
-            rows = _clean(chunk, cleaning, scan)
-            rows.tofile(file)
-        ids = pl.concat(scan.kept_ids) if scan.kept_ids else pl.Series("item_id", [], pl.String)
-        file.seek(0)
-        _write_header(file, (len(ids), source.dim))
+    scan = _scanned(source, cleaning, vectors_path, engine)
+    ids = pl.concat(scan.kept_ids) if scan.kept_ids else pl.Series("item_id", [], pl.String)
     all_ids = pl.concat(scan.ids) if scan.ids else ids
     refuse_duplicates(all_ids, str(source.path))
     blank = all_ids.str.strip_chars() == ""
@@ -121,7 +196,7 @@ def prepare(
             _keep(vectors_path, kept)
             ids, norms, hashes = ids[kept.tolist()], norms[kept], hashes[kept]
             _refuse_few(len(ids), source.path, "prepare.missing_metadata: skip")
-    shape = outliers.look(np.load(vectors_path, mmap_mode="r"))
+    shape = outliers.look(np.load(vectors_path, mmap_mode="r"), engine)
     found = outliers.figures(shape, ids, _LISTED)
     warnings = _warnings_of_rows(source.path, shape, scan, found, ids, cleaning)
     if len(shape.outliers) and cleaning.outliers == "error":
@@ -234,39 +309,117 @@ def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
-def _clean(chunk: Chunk, cleaning: Cleaning, scan: _Scan) -> Vectors:
-    """A chunk's rows as they are kept: float32 (n, D), C order."""
-    ids, values = chunk.item_ids, chunk.vectors
+def _scanned(source: EmbeddingSource, cleaning: Cleaning, path: Path, engine: Engine) -> _Scan:
+    """Write the rows that are kept, and gather what there is to know of all."""
+    scan, work, row_bytes = _Scan(), _Clean(source.reader, cleaning), 4 * source.dim
+    pieces = source.pieces()
+    with path.open("wb") as file:
+        _write_header(file, (source.rows or 0, source.dim))
+        begin = file.tell()
+        # writers on other machines must find it as long as it will be: some file systems pad pages behind the end
+        file.truncate(begin + row_bytes * (source.rows or 0))
+    read = kept = 0
+
+    def add(found: list[_Cleaned], notes: list[str]) -> None:
+        nonlocal read, kept
+        for one in found:
+            scan.add(source.ids(read, one.ids, len(one.kept)), one)
+            read += len(one.kept)
+            kept += len(one.norms)
+        source.say(notes)
+
+    with tqdm(desc="prepare", total=source.rows, unit="row", unit_scale=True, disable=None) as bar:
+        if source.rows is None and (engine is LOCAL or source.in_turn or len(pieces) == 1):
+            for piece in pieces:  # parsing text holds Python's lock, so threads would gain nothing
+                add(*work(_Task(source.beginning(piece, read), path, begin + row_bytes * kept), bar.update))
+        elif source.rows is None:
+            with _folder(path) as folder:
+                tasks = [_Task(piece, _empty(folder / str(number)), 0) for number, piece in enumerate(pieces)]
+                for task, found in zip(tasks, engine.each(work, tasks, source.piece_bytes), strict=True):
+                    to, rows = begin + row_bytes * kept, read
+                    add(*found)
+                    _move(task.path, 0, path, to, begin + row_bytes * kept - to)
+                    task.path.unlink()
+                    bar.update(read - rows)
+        else:
+            starts = np.cumsum([0] + [piece.rows or 0 for piece in pieces]).tolist()
+            tasks = [_Task(piece, path, begin + row_bytes * at) for piece, at in zip(pieces, starts, strict=False)]
+            for task, found in zip(tasks, engine.each(work, tasks, source.piece_bytes), strict=True):
+                to = begin + row_bytes * kept
+                add(*found)
+                _move(path, task.offset, path, to, begin + row_bytes * kept - to)
+                bar.update(task.piece.rows)
+    source.refuse_fewer(read)
+    with path.open("r+b") as written:
+        _write_header(written, (kept, source.dim))
+        written.truncate(begin + row_bytes * kept)
+    return scan
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """A folder beside a file, for as long as the context lasts."""
+    folder = path.with_name(f"{path.name}.parts")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(path: Path) -> Path:
+    """A new file. Who writes it later doesn't make one, and so fails once the folder is gone."""
+    path.touch()
+    return path
+
+
+def _move(source: Path, at: int, target: Path, to: int, size: int) -> None:
+    """Bytes of a file to a place in another, or further up in the same one."""
+    if size == 0 or (source == target and at == to):
+        return
+    # opened anew each time: only then do network file systems show what another machine wrote
+    with source.open("rb") as old, target.open("r+b") as new:
+        old.seek(at)
+        new.seek(to)
+        for part in chunks(size, 1):
+            some = old.read(part.stop - part.start)
+            if len(some) != part.stop - part.start:
+                raise InputError(
+                    f"{source}: is shorter than what was written to it: all machines must see the same file"
+                )
+            new.write(some)
+
+
+def _clean(values: NDArray[Any], missing: NDArray[np.bool_], cleaning: Cleaning) -> tuple[Vectors, tuple[Any, ...]]:
+    """Rows as they are kept, float32 (m, D) in C order, and what `_Cleaned` says of all of them but the ids."""
     with np.errstate(over="ignore"):
         rows = np.array(values, dtype=np.float32, order="C")
-    nan, finite = np.isnan(rows), np.isfinite(rows)
-    there = ~chunk.missing
-    scan.missing_rows += _where(ids, chunk.missing[:, None]).to_list()
-    scan.nan_rows += _where(ids, nan & there[:, None]).to_list()
-    scan.inf_rows += _where(ids, ~finite & ~nan).to_list()
-    scan.saturated_rows += _where(ids, outliers.saturated(rows)[:, None]).to_list()
-    scan.ids.append(ids)
-    valid = np.ones(len(rows), np.bool_)
+    finite, there = np.isfinite(rows), ~missing
+    whole = finite.all(axis=1)
+    nan, inf = np.zeros_like(missing), np.zeros_like(missing)
+    odd = np.flatnonzero(~whole)
+    if len(odd):
+        absent = np.isnan(rows[odd])
+        nan[odd] = absent.any(axis=1) & there[odd]
+        inf[odd] = (~finite[odd] & ~absent).any(axis=1)
+    saturated = outliers.saturated(rows)
+    kept = np.ones(len(rows), np.bool_)
     if cleaning.invalid_rows == "drop":
-        valid &= finite.all(axis=1) | chunk.missing
+        kept &= whole | missing
     if cleaning.of_missing == "drop":
-        valid &= there
-    ids, rows, finite = _where(ids, valid[:, None]), rows[valid], finite[valid]
-    rows[~finite] = 0
+        kept &= there
+    if len(odd):
+        rows[~finite] = 0
+    if not kept.all():
+        rows = rows[kept]
     rows += 0.0  # -0.0 becomes 0.0: equal rows have equal bytes
     norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    scan.zero_rows += _where(ids, norms[:, None] == 0).to_list()
+    zero = kept.copy()
+    zero[kept] = norms == 0
     if cleaning.normalize == "l2":
         rows /= np.where(norms > 0, norms, 1.0)[:, None]
-    scan.kept_ids.append(ids)
-    scan.norms.append(norms)
-    scan.hashes.append(row_hashes(rows))
-    return rows
-
-
-def _where(ids: pl.Series, marks: NDArray[np.bool_]) -> pl.Series:
-    """The ids of the rows with a mark: (n,) and (n, D) -> (m,)."""
-    return ids.filter(pl.Series(marks.any(axis=1)))
+    return rows, (missing, nan, inf, saturated, kept, zero, norms, row_hashes(rows))
 
 
 def _duplicates(hashes: NDArray[np.uint64], ids: pl.Series, vectors_path: Path) -> dict[str, Any]:

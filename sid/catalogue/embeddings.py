@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -15,14 +15,18 @@ from numpy.typing import NDArray
 from sid.catalogue import arrays, vectors
 from sid.catalogue.ids import read_ids
 from sid.errors import InputError
-from sid.tables import Table, as_text, open_table
-from sid.tables.columnar import row_count
+from sid.tables import Table, as_text, changed, open_table
 from sid.tables.files import TABLES, Found, find, refuse_links_of_splits
 
-CHUNK_BYTES = 64 << 20
+CHUNK_BYTES = 16 << 20
 """Bytes of embeddings held at a time while streaming."""
 
+_PIECE_CHUNKS = 4  # of a piece, where a file can be cut
+_TEXT_ROWS = 50_000  # that are parsed at a time
+_PARSED_BYTES = 40  # of a number that is parsed from text: Python's, its place in a list, the text
+
 ARRAYS = ("npy", "npz", "torch", "safetensors")
+_CUT = ("npy", "torch")  # arrays that are mapped, so that a part of them costs no reading of the rest
 KINDS = (*(kind for kind in TABLES if kind not in ("inter", "item")), *ARRAYS)
 
 
@@ -38,6 +42,37 @@ class Chunk:
     missing: NDArray[np.bool_]
 
 
+Read: TypeAlias = tuple[pl.Series | None, NDArray[Any], NDArray[np.bool_]]
+"""As a `Chunk`, but the ids are None where they are apart from the vectors."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive rows of a source that can be read without the others, on another machine too.
+
+    Attributes:
+        rows: how many; None where only reading counts them (text).
+        part: what they are for the source's reader.
+        ids: of the rows from the first one on, for messages, where the source has them apart from the vectors.
+    """
+
+    rows: int | None
+    part: Any
+    ids: pl.Series | None = None
+
+
+class Reader(Protocol):
+    """Reads pieces; can be pickled, and doesn't hold what other pieces need."""
+
+    def __call__(self, piece: Piece, notes: list[str]) -> Iterator[Read]:
+        """The rows of a piece in order, about CHUNK_BYTES at a time; what there is to note is added to `notes`.
+
+        Raises:
+            InputError: rows that can't be read, or others than there were when the source was opened.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class EmbeddingSource(ABC):
     """Embeddings that can be streamed once or more.
@@ -47,6 +82,8 @@ class EmbeddingSource(ABC):
         rows, dim: shape of the whole; rows is None where only reading counts them (text).
         dtype: of the values as stored; of the widest where files differ.
         notes: what was recognised and read otherwise than one would think, a line each.
+        names: (N,) the ids in the order of the rows, where they are apart from the vectors.
+        piece_bytes: memory that reading a piece takes at most, about.
     """
 
     path: Path
@@ -54,10 +91,64 @@ class EmbeddingSource(ABC):
     dim: int
     dtype: str
     notes: list[str] = field(default_factory=list)
+    names: pl.Series | None = None
+    piece_bytes: int = 0
+
+    @property
+    @abstractmethod
+    def reader(self) -> Reader:
+        """What reads the pieces."""
 
     @abstractmethod
+    def parts(self) -> Iterator[Piece]:
+        """The pieces in order, without ids."""
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a piece can only be read once those before it are: its ids begin where theirs end."""
+        return self.rows is None and self.names is not None
+
+    def pieces(self) -> list[Piece]:
+        """The rows in order: ranges of rows of arrays, row groups of Parquet, whole files of other kinds."""
+        found, row = [], 0
+        for piece in self.parts():
+            found.append(self.beginning(piece, row) if piece.rows is not None else piece)
+            row += piece.rows or 0
+        return found
+
+    def beginning(self, piece: Piece, row: int) -> Piece:
+        """A piece whose first row is row number `row`, with what its reader needs of the ids."""
+        if self.names is None:
+            return piece
+        return replace(piece, ids=self.names[row:] if piece.rows is None else self.names[row : row + piece.rows])
+
+    def ids(self, row: int, read: pl.Series | None, count: int) -> pl.Series:
+        """The ids of `count` rows from number `row` on: those that were read with them, if any were."""
+        if read is not None:
+            return read
+        if self.names is not None:
+            return self.names[row : row + count]
+        return pl.Series("item_id", np.arange(row, row + count)).cast(pl.String)
+
+    def say(self, notes: Iterable[str]) -> None:
+        """Note what a reader noted, each once."""
+        self.notes.extend(note for note in dict.fromkeys(notes) if note not in self.notes)
+
+    def refuse_fewer(self, rows: int) -> None:
+        """Raise InputError where there are more ids beside the vectors than rows were read."""
+        if self.names is not None and rows != len(self.names):
+            raise InputError(f"{self.path}: has {rows} rows for {len(self.names)} ids, must have one for each")
+
     def chunks(self) -> Iterator[Chunk]:
-        """The rows in order, about CHUNK_BYTES at a time."""
+        """The rows in order, about CHUNK_BYTES at a time, all with ids."""
+        row, read = 0, self.reader
+        for piece in self.pieces():
+            notes: list[str] = []
+            for ids, found, missing in read(self.beginning(piece, row), notes):
+                yield Chunk(self.ids(row, ids, len(found)), found, missing)
+                row += len(found)
+            self.say(notes)
+        self.refuse_fewer(row)
 
     @property
     def chunk_rows(self) -> int:
@@ -107,22 +198,52 @@ def _check_count(path: Path, rows: int, names: pl.Series, ids: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _ArraySource(EmbeddingSource):
-    parts: tuple[arrays.Matrix, ...] = ()
-    names: pl.Series | None = None
+class _ArrayReader:
+    """As `Reader`. A piece's part is the number of a file, how many rows it has, and which of them."""
 
-    def chunks(self) -> Iterator[Chunk]:
-        row = 0
-        for part in self.parts:
-            for start in range(0, part.rows, self.chunk_rows):
-                values = part.read(start, min(start + self.chunk_rows, part.rows))
-                stop = row + len(values)
-                if self.names is None:
-                    ids = pl.Series("item_id", np.arange(row, stop)).cast(pl.String)
-                else:
-                    ids = self.names[row:stop]
-                yield Chunk(ids, values, np.zeros(len(values), np.bool_))
-                row = stop
+    files: tuple[Path, ...]
+    kind: str
+    columns: tuple[str, str]
+    dim: int
+    chunk_rows: int
+    opened: tuple[arrays.Matrix, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files don't travel: who gets this opens what it reads."""
+        return {**vars(self), "opened": ()}
+
+    def __call__(self, piece: Piece, notes: list[str]) -> Iterator[Read]:
+        number, of, rows = piece.part
+        file = self.files[number]
+        matrix = self.opened[number] if self.opened else arrays.open_matrix(file, self.kind, *self.columns)
+        if matrix.dim != self.dim or matrix.rows != of:
+            raise changed(file)
+        for start in range(rows.start, rows.stop, self.chunk_rows):
+            values = matrix.read(start, min(start + self.chunk_rows, rows.stop))
+            yield None, values, np.zeros(len(values), np.bool_)
+
+
+@dataclass(frozen=True)
+class _ArraySource(EmbeddingSource):
+    files: tuple[Path, ...] = ()
+    kind: str = ""
+    columns: tuple[str, str] = ("", "")
+    opened: tuple[arrays.Matrix, ...] = ()
+
+    @property
+    def reader(self) -> Reader:
+        return _ArrayReader(self.files, self.kind, self.columns, self.dim, self.chunk_rows, self.opened)
+
+    def parts(self) -> Iterator[Piece]:
+        for number, matrix in enumerate(self.opened):
+            step = self.chunk_rows * _PIECE_CHUNKS if self.kind in _CUT else max(1, matrix.rows)
+            for start in range(0, matrix.rows, step):
+                rows = slice(start, min(start + step, matrix.rows))
+                yield Piece(rows.stop - rows.start, (number, matrix.rows, rows))
+
+    def beginning(self, piece: Piece, row: int) -> Piece:
+        """As it is: messages about arrays need no ids."""
+        return piece
 
 
 def _open_arrays(
@@ -144,10 +265,60 @@ def _open_arrays(
     notes = [] if not found.left_out else [f"{path}: {len(found.left_out)} files aren't {found.kind} and were left out"]
     if len(parts) > 1 and names is None:
         notes.append(f"{path}: {len(parts)} files in the order {found.files[0].name} ... {found.files[-1].name}")
-    return _ArraySource(path, rows, first.dim, dtype, notes, tuple(parts), names)
+    whole = 0 if found.kind in _CUT else max(file.stat().st_size for file in found.files)
+    return _ArraySource(
+        path,
+        rows,
+        first.dim,
+        dtype,
+        notes,
+        names,
+        8 * CHUNK_BYTES + 2 * whole,
+        found.files,
+        found.kind,
+        (embedding_column, item_id_column),
+        tuple(parts),
+    )
 
 
 # ---------------------------------------------------------------- tables
+
+
+@dataclass(frozen=True)
+class _TableReader:
+    """As `Reader`. A piece's part is one of the table."""
+
+    table: Table
+    columns: vectors.Columns
+    item_id_column: str | None
+    dim: int
+    chunk_rows: int
+
+    def __call__(self, piece: Piece, notes: list[str]) -> Iterator[Read]:
+        table, name = self.table.apart(notes), self.item_id_column
+        keys = [] if name is None else [name]
+        row = 0
+        for batch in table.batches([*self.columns.names, *keys], keys, self.chunk_rows, piece.part):
+            if name is not None:
+                ids = as_text(batch, name, table.say).rename("item_id")
+                absent = ids.is_null()
+                if absent.any():
+                    first = int(absent.arg_max() or 0)
+                    raise InputError(f"{batch.at(first)} has no {name}, every row must have an id")
+            else:
+                assert piece.ids is not None
+                ids = piece.ids[row : row + batch.rows]
+                if len(ids) < batch.rows:
+                    raise InputError(f"{batch.at(len(ids))} has no id: there are fewer ids than rows, must be one each")
+            row += batch.rows
+            if piece.rows is not None and row > piece.rows:  # they would be written where others are
+                raise changed(batch.path)
+            for start in range(0, batch.rows, self.chunk_rows):
+                stop = min(start + self.chunk_rows, batch.rows)
+                found, missing = self.columns.read(batch, start, stop, self.dim, ids)
+                yield None if name is None else ids[start:stop], found, missing
+        if piece.rows is not None and row != piece.rows:
+            raise changed(piece.part.file)
 
 
 @dataclass(frozen=True)
@@ -155,31 +326,17 @@ class _TableSource(EmbeddingSource):
     table: Table | None = None
     columns: vectors.Columns | None = None
     item_id_column: str | None = None
-    names: pl.Series | None = None
 
-    def chunks(self) -> Iterator[Chunk]:
+    @property
+    def reader(self) -> Reader:
         assert self.table is not None
         assert self.columns is not None
-        wanted = [*self.columns.names, *([self.item_id_column] if self.item_id_column else [])]
-        row = 0
-        keys = [] if self.item_id_column is None else [self.item_id_column]
-        for batch in self.table.batches(wanted, keys, batch_rows=self.chunk_rows):
-            if self.item_id_column is not None:
-                ids = as_text(batch, self.item_id_column, self.table.say).rename("item_id")
-                absent = ids.is_null()
-                if absent.any():
-                    first = int(absent.arg_max() or 0)
-                    raise InputError(f"{batch.at(first)} has no {self.item_id_column}, every row must have an id")
-            else:
-                assert self.names is not None
-                ids = self.names[row : row + batch.rows]
-            row += batch.rows
-            for start in range(0, batch.rows, self.chunk_rows):
-                stop = min(start + self.chunk_rows, batch.rows)
-                found, missing = self.columns.read(batch, start, stop, self.dim, ids)
-                yield Chunk(ids[start:stop], found, missing)
-        if self.names is not None and row != len(self.names):
-            raise InputError(f"{self.path}: has {row} rows for {len(self.names)} ids, must have one for each")
+        return _TableReader(self.table, self.columns, self.item_id_column, self.dim, self.chunk_rows)
+
+    def parts(self) -> Iterator[Piece]:
+        assert self.table is not None
+        for part in self.table.parts(self.chunk_rows * _PIECE_CHUNKS):
+            yield Piece(part.rows, part)
 
 
 def _open_table(
@@ -202,12 +359,12 @@ def _open_table(
     table.require(wanted)
     rows = None
     if table.kind in ("parquet", "arrow"):
-        rows = sum(row_count(file, table.kind) for file in table.found.files)
+        rows = sum(table.counts.values())
         if rows == 0:
             raise InputError(f"{path}: has 0 rows, must have at least 2")
         if names is not None and ids is not None:
             _check_count(path, rows, names, ids)
     dim, dtype = columns.shape(table)
-    return _TableSource(
-        path, rows, dim, dtype, table.notes, table, columns, None if names is not None else item_id_column, names
-    )
+    parsed = 0 if rows is not None else _PARSED_BYTES * dim * _TEXT_ROWS
+    key = None if names is not None else item_id_column
+    return _TableSource(path, rows, dim, dtype, table.notes, names, 8 * CHUNK_BYTES + parsed, table, columns, key)

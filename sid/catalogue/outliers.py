@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.arrays import Vectors, chunks
+from sid.arrays import Rows, Vectors, chunks, parts, rows_of
+from sid.engine.base import Engine
+from sid.engine.local import LOCAL
 from sid.files import round6
 
 FAR = 6.0
@@ -19,6 +21,8 @@ SPREADS = 8.0
 
 DOMINANT = 0.5
 """A few dimensions are dominant if they hold more than this share of the variance."""
+
+Doubles = NDArray[np.float64]
 
 _SAMPLE_BYTES = 2 << 20
 _SAMPLE_LEAST = 1000  # rows
@@ -71,11 +75,12 @@ def saturated(rows: Vectors) -> NDArray[np.bool_]:
     return np.asarray(((size == HALF_MOST) | ((size >= _SINGLE_MOST) & np.isfinite(size))).any(axis=1))
 
 
-def look(vectors: Vectors) -> Shape:
+def look(vectors: Vectors, engine: Engine = LOCAL) -> Shape:
     """Measure where rows and dimensions lie.
 
     Args:
         vectors: (N, D) float32, finite, N > 0; may be a memory map, read in chunks.
+        engine: runs the pass over the rows. It changes no bit.
     """
     rows, dim = vectors.shape
     count = max(_SAMPLE_LEAST, _SAMPLE_BYTES // (4 * dim))
@@ -83,14 +88,34 @@ def look(vectors: Vectors) -> Shape:
     centre = np.median(sample, axis=0)
     distances = np.empty(rows, np.float64)
     low, high = np.full(dim, np.inf), np.full(dim, -np.inf)
-    for part in chunks(rows, 24 * dim, _PASS_BYTES):
-        off = np.asarray(vectors[part], np.float64) - centre
-        low, high = np.minimum(low, off.min(axis=0)), np.maximum(high, off.max(axis=0))
-        distances[part] = np.sqrt(np.einsum("nd,nd->n", off, off))
+    slices = parts(rows)
+    found = engine.each(_From(rows_of(vectors), centre), slices, 4 * _PASS_BYTES)
+    for part, (lowest, highest, far) in zip(slices, found, strict=True):
+        low, high = np.minimum(low, lowest), np.maximum(high, highest)
+        distances[part] = far
     bound = _bound(distances)
     off = sample - centre
     sane = sample[np.sqrt(np.einsum("nd,nd->n", off, off)) <= bound]
     return Shape(centre, distances, bound, *_dimensions(sane, high - low), _clipped(sane))
+
+
+@dataclass(frozen=True)
+class _From:
+    """Of a part of the rows: each dimension's least and largest value, and the distances (n,), from a centre (D,)."""
+
+    rows: Rows
+    centre: Doubles
+
+    def __call__(self, part: slice) -> tuple[Doubles, Doubles, Doubles]:
+        dim = self.rows.dim
+        low, high = np.full(dim, np.inf), np.full(dim, -np.inf)
+        distances = np.empty(part.stop - part.start, np.float64)
+        for some in chunks(len(distances), 24 * dim, _PASS_BYTES):
+            off = self.rows.part(part.start + some.start, part.start + some.stop).astype(np.float64)
+            off -= self.centre
+            low, high = np.minimum(low, off.min(axis=0)), np.maximum(high, off.max(axis=0))
+            distances[some] = np.sqrt(np.einsum("nd,nd->n", off, off))
+        return low, high, distances
 
 
 def pull_in(vectors: Vectors, shape: Shape) -> None:

@@ -22,7 +22,8 @@ class Engine(Protocol):
 
         Args:
             work: can be pickled. It holds the rows as `Rows`, which travel as the name of a file where they are a whole
-                memory map, and changes nothing but what it only needs to be faster.
+                memory map. It changes nothing but what it only needs to be faster, or a place in a file that is this
+                piece's alone, and may run again for a piece whose worker was lost.
             pieces: can be pickled: slices of the rows, or a slice and what the work needs to know of those rows. They
                 are asked for a few at a time.
             piece_bytes: memory that a piece takes at most, result and `work` included; 0: little.

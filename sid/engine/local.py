@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from sid.engine import threads
 from sid.engine.base import Piece, Result
 
 
@@ -16,11 +17,7 @@ class Local:
 
     def each(self, work: Callable[[Piece], Result], pieces: Iterable[Piece], piece_bytes: int = 0) -> Iterator[Result]:
         """As in `Engine`."""
-        import torch
-
-        from sid.engine.threads import in_order
-
-        return (found for _, found in in_order(pieces, work, torch.device("cpu")))
+        return (found for _, found in threads.ahead(pieces, work))
 
 
 LOCAL = Local()

@@ -1,8 +1,9 @@
 """Ray runs the passes: each piece is a task, on any machine of the cluster with room for it.
 
-Tasks read their rows from the files themselves, which all machines must reach by the same path. A task of `map` uses as
-many threads as this process would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a
-killed worker or a lost machine had is computed again by another.
+Tasks read their rows from the files themselves, which all machines must reach by the same path, and run in the folder
+that this process runs in, so that relative paths mean the same. A task of `map` uses as many threads as this process
+would (OMP_NUM_THREADS), since sums are split among threads and round accordingly. What a killed worker or a lost
+machine had is computed again by another.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ class Ray:
         ray = self._ray
         cpus, running = self._room(piece_bytes, threads)
         task = ray.remote(_run).options(num_cpus=cpus, memory=piece_bytes or None, max_retries=_RETRIES)
-        held = ray.put(work)
+        held, folder = ray.put(work), str(Path.cwd())
         todo = iter(pieces)
-        waiting = deque(task.remote(held, piece, threads) for piece in islice(todo, _AHEAD * running))
+        waiting = deque(task.remote(held, piece, threads, folder) for piece in islice(todo, _AHEAD * running))
         try:
             while waiting:
                 found: Result = self._got(waiting[0], piece_bytes)
                 waiting.popleft()
-                waiting.extend(task.remote(held, piece, threads) for piece in islice(todo, 1))
+                waiting.extend(task.remote(held, piece, threads, folder) for piece in islice(todo, 1))
                 yield found
         finally:  # the caller stopped, or a piece failed
             for one in waiting:
@@ -148,7 +149,14 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
-def _run(work: Callable[[Piece], Value], piece: Piece, threads: int) -> Value:
+def _run(work: Callable[[Piece], Value], piece: Piece, threads: int, folder: str) -> Value:
+    try:
+        os.chdir(folder)  # paths of params.yaml begin there
+    except OSError as error:
+        raise InputError(
+            f"engine ray: a worker can't enter {folder} ({error.strerror}): all machines must reach the project's "
+            "files by the same path"
+        ) from None
     import torch
 
     torch.set_num_threads(threads)

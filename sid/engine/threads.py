@@ -8,20 +8,23 @@ isn't torch runs in parallel too, and results don't depend on the number of thre
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+if TYPE_CHECKING:  # a stage that doesn't need it doesn't wait for it
+    import torch
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 _AHEAD = 4  # pieces for each thread: a caller that has to wait for a core holds none of them up
-_POOLS: dict[int, ThreadPoolExecutor] = {}  # by threads; kept, since each new thread costs buffers of its own
+# by threads, and whether torch was loaded already; kept, since each new thread costs buffers of its own
+_POOLS: dict[tuple[int, bool], ThreadPoolExecutor] = {}
 _LOCK = threading.Lock()
 _STATE = threading.local()
 
@@ -39,7 +42,14 @@ def in_order(
     Args:
         work: must be safe in several threads at once. What it raises is raised here, for the first such piece.
     """
-    threads = _threads() if device.type == "cpu" else 1
+    return ahead(pieces, work, None if device.type == "cpu" else 1)
+
+
+def ahead(
+    pieces: Iterable[Piece], work: Callable[[Piece], Result], threads: int | None = None
+) -> Iterator[tuple[Piece, Result]]:
+    """As `in_order`, with so many threads; None: as many as torch has, or would have if it were loaded."""
+    threads = threads or _threads()
     if threads == 1:
         for piece in pieces:
             yield piece, work(piece)
@@ -70,6 +80,8 @@ def one_thread(device: torch.device) -> Iterator[None]:
     if device.type != "cpu" or not outermost:
         yield
         return
+    import torch
+
     _STATE.threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -81,18 +93,34 @@ def one_thread(device: torch.device) -> Iterator[None]:
 
 def _threads() -> int:
     held: int | None = getattr(_STATE, "threads", None)
-    return torch.get_num_threads() if held is None else held
+    if held is not None:
+        return held
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(wanted)) if wanted.isdecimal() else _cores()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
+    key = (threads, "torch" in sys.modules)
     with _LOCK:
-        if threads not in _POOLS:
-            _POOLS[threads] = _started(threads)
-        return _POOLS[threads]
+        if key not in _POOLS:
+            _POOLS[key] = _started(*key)
+        return _POOLS[key]
 
 
-def _started(threads: int) -> ThreadPoolExecutor:
+def _started(threads: int, with_torch: bool) -> ThreadPoolExecutor:
     """A pool whose threads have all set their own number of torch's threads, which sets that of threads to come too."""
+    if not with_torch:
+        return ThreadPoolExecutor(threads, "sid-pass", lambda: setattr(_STATE, "threads", 1))
+    import torch
+
     before = torch.get_num_threads()
     all_here = threading.Barrier(threads)
 

@@ -7,6 +7,6 @@ its file and line.
 
 from sid.tables.batches import Batch, Column
 from sid.tables.ids import alike, as_text, differences
-from sid.tables.table import Table, open_table
+from sid.tables.table import Table, changed, open_table
 
-__all__ = ["Batch", "Column", "Table", "alike", "as_text", "differences", "open_table"]
+__all__ = ["Batch", "Column", "Table", "alike", "as_text", "changed", "differences", "open_table"]

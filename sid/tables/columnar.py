@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from sid.tables.batches import Batch, Column
 from sid.tables.text import open_bytes
 
 BATCH_ROWS = 1 << 20
+_PLAIN = (".parquet", ".pq", ".parq", ".arrow", ".feather", ".ipc")
 
 
 def schema(path: Path, kind: str) -> pa.Schema:
@@ -32,6 +33,14 @@ def row_count(path: Path, kind: str) -> int:
     return sum(len(batch) for batch in _arrow(path))
 
 
+def group_rows(path: Path) -> list[int] | None:
+    """Rows of each row group of a Parquet file; None for one that is compressed as a whole and so read as a whole."""
+    if path.suffix.lower() not in _PLAIN:
+        return None
+    metadata = _parquet(path).metadata
+    return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+
+
 def uuid_columns(path: Path, kind: str) -> set[str]:
     """The columns of 16 bytes that Parquet itself calls UUIDs."""
     if kind != "parquet":
@@ -40,19 +49,29 @@ def uuid_columns(path: Path, kind: str) -> set[str]:
     return {columns.column(n).name for n in range(len(columns)) if columns.column(n).logical_type.type == "UUID"}
 
 
-def read_batches(path: Path, kind: str, columns: Sequence[str], batch_rows: int) -> Iterator[Batch]:
+def read_batches(
+    path: Path,
+    kind: str,
+    columns: Sequence[str],
+    batch_rows: int,
+    groups: Sequence[int] | None = None,
+    start: int = 0,
+) -> Iterator[Batch]:
     """The rows of a file: each column as Arrow has it; UUIDs as text.
+
+    Args:
+        groups: of a Parquet file, the row groups to read; None: all.
+        start: the number of the first row that is read.
 
     Raises:
         InputError: broken.
     """
     uuids = uuid_columns(path, kind)
-    start = 0
-    for batch in _parts(path, kind, columns, batch_rows):
+    for batch in _parts(path, kind, columns, batch_rows, groups):
         found: dict[str, Column] = {name: _plain(batch.column(name), name in uuids) for name in columns}
         yield Batch(path, len(batch), found, partial(_row, start))
         start += len(batch)
-    if start != (rows := row_count(path, kind)):
+    if groups is None and start != (rows := row_count(path, kind)):
         raise InputError(f"{path}: {start} of {rows} rows could be read")
 
 
@@ -60,10 +79,13 @@ def _row(start: int, row: int) -> str:
     return f"row {start + row}"
 
 
-def _parts(path: Path, kind: str, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _parts(
+    path: Path, kind: str, columns: Sequence[str], batch_rows: int, groups: Sequence[int] | None
+) -> Iterator[pa.RecordBatch]:
     try:
         if kind == "parquet":
-            yield from _parquet(path).iter_batches(batch_size=batch_rows, columns=list(columns))
+            file = _parquet(path)
+            yield from file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=list(columns))
             return
         for batch in _arrow(path):
             chosen = batch.select(list(columns))
@@ -75,9 +97,19 @@ def _parts(path: Path, kind: str, columns: Sequence[str], batch_rows: int) -> It
 
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(_source(path))
+        known = None
+        if path.suffix.lower() in _PLAIN:
+            told = path.stat()
+            known = _footer(path, (told.st_ino, told.st_mtime_ns, told.st_size))
+        return pq.ParquetFile(_source(path), metadata=known)
     except (OSError, pa.ArrowException) as error:
         raise _broken(path, "parquet", error) from None
+
+
+@lru_cache(maxsize=16)
+def _footer(path: Path, version: tuple[int, ...]) -> pq.FileMetaData:
+    """What a file says of itself, kept since the parts of one are read by the hundred."""
+    return pq.ParquetFile(_source(path)).metadata
 
 
 def _arrow(path: Path) -> Iterator[pa.RecordBatch]:
@@ -96,7 +128,7 @@ def _arrow(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _source(path: Path) -> pa.NativeFile:
-    if path.suffix.lower() in (".parquet", ".pq", ".parq", ".arrow", ".feather", ".ipc"):
+    if path.suffix.lower() in _PLAIN:
         return pa.memory_map(str(path))
     with open_bytes(path) as file:  # compressed as a whole
         return pa.BufferReader(file.read())

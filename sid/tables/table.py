@@ -87,6 +87,30 @@ WELL_KNOWN: dict[str, tuple[str, ...]] = {
 """Names that public data sets give to what a key means: what a message may propose."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows of a table that can be read without the others.
+
+    Attributes:
+        file: the one they are in.
+        rows: how many; None where only reading counts them (text).
+        start: the number of the first one in the file.
+        groups: the row groups that they are, of a Parquet file that is read by these.
+        of: how many rows the file has in all, where it is cheap to look again.
+    """
+
+    file: Path
+    rows: int | None = None
+    start: int = 0
+    groups: tuple[int, ...] | None = None
+    of: int | None = None
+
+    def refuse_changed(self, kind: str) -> None:
+        """Raise InputError if the file has another number of rows by now."""
+        if self.of is not None and columnar.row_count(self.file, kind) != self.of:
+            raise changed(self.file)
+
+
 @dataclass
 class Table:
     """An open table; nothing but headers has been read.
@@ -135,6 +159,11 @@ class Table:
             found = {**dict(zip(schema.names, schema.types, strict=True)), **found}
         return found
 
+    @cached_property
+    def counts(self) -> dict[Path, int]:
+        """Of columnar files, how many rows each says that it has."""
+        return {file: columnar.row_count(file, self.kind) for file in self.found.files}
+
     @property
     def atomic_types(self) -> Mapping[str, str]:
         """RecBole's types of typed columns, by the name before the colon."""
@@ -161,26 +190,34 @@ class Table:
                 raise InputError(f"{file}: column {twice} appears more than once in the header, must appear once")
 
     def batches(
-        self, columns: Sequence[str], keys: Collection[str] = (), batch_rows: int = columnar.BATCH_ROWS
+        self,
+        columns: Sequence[str],
+        keys: Collection[str] = (),
+        batch_rows: int = columnar.BATCH_ROWS,
+        part: Part | None = None,
     ) -> Iterator[Batch]:
-        """All rows, file after file.
+        """All rows, file after file, or those of a part.
 
         Args:
             columns: those to read; a file or record that lacks one has no value in it (see `require`).
             keys: those of them that are ids or times (see `sid.tables.delimited.read_batches`).
+            part: one of `parts`.
 
         Raises:
-            InputError: whatever can't be read, by file and line.
+            InputError: whatever can't be read, by file and line; a file of a part that has other rows by now.
         """
         wanted = list(dict.fromkeys(columns))
-        for file in self.found.files:
+        groups, start = (None, 0) if part is None else (part.groups, part.start)
+        if part is not None:
+            part.refuse_changed(self.kind)
+        for file in self.found.files if part is None else [part.file]:
             if self.kind in ("json", "jsonl"):
                 records = self.records(file)
                 yield from json_text.batches(file, records, wanted)
             elif self.kind in ("parquet", "arrow"):
                 there = set(columnar.schema(file, self.kind).names)
                 found = [name for name in wanted if name in there]
-                for batch in columnar.read_batches(file, self.kind, found, batch_rows):
+                for batch in columnar.read_batches(file, self.kind, found, batch_rows, groups, start):
                     yield _with_all(batch, wanted, self._partition(file))
             elif file in self._headers:
                 header = self._headers[file]
@@ -196,6 +233,20 @@ class Table:
         encoding, partition = self.form.encoding, self._partition(file)
         found = json_text.records(file, self.kind, self.id_column, self.say, encoding, self.value_column)
         return ((place, {**partition, **record}) for place, record in found) if partition else found
+
+    def parts(self, rows: int) -> list[Part]:
+        """All rows in order, cut where they can be: Parquet at row groups, to about so many rows; others by file."""
+        if self.kind == "parquet":
+            return [part for file in self.found.files for part in _groups(file, rows)]
+        if self.kind == "arrow":
+            return [Part(file, count) for file, count in self.counts.items() if count]
+        return [Part(file) for file in self.found.files if self.kind not in DELIMITED or file in self._headers]
+
+    def apart(self, notes: list[str]) -> Table:
+        """The same table with notes of its own, for one who reads a part beside others."""
+        other = replace(self, notes=notes)
+        vars(other).update({name: value for name, value in vars(self).items() if name == "_headers"})
+        return other
 
     def only(self, file: Path) -> Table:
         """The table of one of its files alone."""
@@ -251,6 +302,29 @@ class Table:
         folders = file.relative_to(self.path).parts[:-1] if file != self.path else ()
         pairs = [tuple(map(unquote, name.split("=", 1))) for name in folders if "=" in name.strip("=")]
         return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else value for name, value in pairs}
+
+
+def changed(file: Path) -> InputError:
+    """What to say of a file that isn't what it was when it was opened."""
+    return InputError(f"{file}: has other rows than when it was opened: it was changed while it was read")
+
+
+def _groups(file: Path, most: int) -> Iterator[Part]:
+    """A Parquet file cut at its row groups, of which a part has as many as have no more rows together, or one."""
+    counts = columnar.group_rows(file)
+    if counts is None:
+        if count := columnar.row_count(file, "parquet"):
+            yield Part(file, count, of=count)
+        return
+    start, rows, held = 0, 0, list[int]()
+    for number, count in enumerate(counts):
+        if held and rows and rows + count > most:
+            yield Part(file, rows, start, tuple(held), sum(counts))
+            start, rows, held = start + rows, 0, []
+        held.append(number)
+        rows += count
+    if rows:
+        yield Part(file, rows, start, tuple(held), sum(counts))
 
 
 def _with_all(batch: Batch, wanted: Sequence[str], partition: Mapping[str, str | None]) -> Batch:
