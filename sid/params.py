@@ -165,6 +165,7 @@ class Smooth(Section):
     evidence: Literal["auto"] | Annotated[float, Field(ge=0, le=1e9)]
     hops: Annotated[int, Field(ge=1, le=10)]
     popularity: Annotated[float, Field(ge=0, le=1)]
+    whiten: Annotated[float, Field(ge=0, le=0.5)]
 
 
 class Contrastive(Section):
@@ -182,6 +183,7 @@ class Contrastive(Section):
 class Fuse(Section):
     """`align.fuse`: behaviour vectors appended to those of the text."""
 
+    smooth: bool
     share: Annotated[float, Field(ge=0, le=1)]
     dim: Annotated[int, Field(ge=1, le=4096)]
 

@@ -18,11 +18,12 @@ from bench.align import hit_rate
 from sid.align import methods
 from sid.align.base import Aligned, Aligner, Behaviour, Inputs, load
 from sid.align.behaviour import read_behaviour
-from sid.align.directions import Directions, centre_of
+from sid.align.directions import Directions, centre_of, normalised
 from sid.align.figures import figures
 from sid.align.graph import Graph, HeldOut
 from sid.align.ridge import Ridge
 from sid.align.smooth import Trial
+from sid.align.within import SHRINKAGE, whitening
 from sid.arrays import Vectors
 from sid.errors import InputError
 from sid.interactions import Split
@@ -297,7 +298,7 @@ def test_without_an_edge_nothing_moves(method: str, sequences: list[list[int]]) 
 def test_smooth_by_hand() -> None:
     vectors, _ = shop()
     split = table([[0, 1], [0, 1], [0, 2], [3, 4]])
-    aligned, _ = align(inputs(vectors, split, evidence=2.0, alpha=0.8))
+    aligned, _ = align(inputs(vectors, split, evidence=2.0, alpha=0.8, whiten=0))
     centre = np.median(vectors.astype(np.float64), axis=0)
     apart = vectors - centre
     length = np.linalg.norm(apart, axis=1, keepdims=True)
@@ -315,6 +316,7 @@ def test_smooth_by_hand() -> None:
         {"evidence": "auto"},
         {"hops": 2},
         {"popularity": 0.5},
+        {"whiten": 0.1},
         {"window": 1},
         {"decay": 0.1},
     ],
@@ -326,7 +328,43 @@ def test_every_option_of_smooth_counts(changes: dict[str, Any]) -> None:
 
 def test_alpha_0_moves_nothing() -> None:
     vectors, split = shop()
-    np.testing.assert_allclose(align(inputs(vectors, split, alpha=0.0, evidence=1.0))[0], vectors, atol=1e-5)
+    np.testing.assert_allclose(align(inputs(vectors, split, alpha=0.0, evidence=1.0, whiten=0))[0], vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.25, 0.5])
+def test_whitening_by_hand(power: float) -> None:
+    vectors, split = shop()
+    found = Directions.of(vectors, centre_of(vectors)).units
+    graph = Graph.of(split, 300, 2, 0.7)
+    rows, columns = dense(graph).nonzero()
+    apart = (found[rows] - found[columns]).astype(np.float64)
+    spread = (apart * dense(graph)[rows, columns][:, None]).T @ apart
+    spread = (1 - SHRINKAGE) * spread / (np.trace(spread) / 16) + SHRINKAGE * np.eye(16)
+    by = whitening(graph, found, power)
+    assert by is not None
+    times = round(1 / power)
+    np.testing.assert_allclose(np.linalg.matrix_power(by.astype(np.float64), times) @ spread, np.eye(16), atol=1e-3)
+    aligned, _ = align(inputs(vectors, split, alpha=0.0, window=2, decay=0.7, whiten=power))
+    wanted = normalised(found @ by)
+    np.testing.assert_allclose(Directions.of(aligned, centre_of(vectors)).units, wanted, atol=1e-4)
+
+
+def test_whitening_brings_items_of_a_kind_together_that_a_loud_direction_keeps_apart() -> None:
+    vectors, split = shop()
+    vectors = vectors + 12 * np.random.default_rng(1).normal(size=(300, 1)).astype(np.float32) * np.eye(16)[0]
+    vectors = vectors.astype(np.float32)
+    cold = slice(250, 300)
+    plain = align(inputs(vectors, split, alpha=0.0, whiten=0))[0]
+    white = align(inputs(vectors, split, alpha=0.0, whiten=0.25))[0]
+    assert within_kinds(white, cold) > 1.3 * within_kinds(plain, cold)
+
+
+def test_items_used_together_that_are_all_alike_leave_nothing_to_whiten() -> None:
+    graph = Graph.of(table([[0, 1], [1, 0]]), 4, 1, 1.0)
+    units = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    assert whitening(graph, units, 0.25) is None
+    assert whitening(graph, units[::-1].copy(), 0.0) is None
+    assert whitening(graph, units[[0, 2, 2, 3]], 0.25) is not None
 
 
 def test_more_evidence_moves_further() -> None:
@@ -407,10 +445,24 @@ def test_factors_are_those_of_a_dense_decomposition() -> None:
     np.testing.assert_allclose(found @ found.T, wanted @ wanted.T, atol=1e-3)
 
 
-def test_too_many_factors_are_refused() -> None:
+def test_there_are_fewer_factors_than_items_with_neighbours() -> None:
+    vectors, _ = shop()
+    aligned, done = align(inputs(vectors, table([[0, 1, 2], [3, 4, 1]]), "fuse", dim=64))
+    assert aligned.shape == (300, 16 + 4)
+    assert done.figures["behaviour_dim"] == 4
+    assert np.isfinite(aligned).all()
+
+
+def test_fuse_smooths_the_text_as_smooth_would() -> None:
     vectors, split = shop()
-    with pytest.raises(InputError, match=r"align\.fuse\.dim is 250: must be below 250"):
-        align(inputs(vectors, split, "fuse", dim=250))
+    beside, done = align(inputs(vectors, split, "fuse", smooth=True))
+    smooth, alone = align(inputs(vectors, split, "smooth"))
+    plain, _ = align(inputs(vectors, split, "fuse", smooth=False))
+    centre, scale = centre_of(vectors), done.aligner.arrays["scales"][0]
+    np.testing.assert_allclose(beside[:, :16], (smooth - centre) * scale, atol=1e-5)
+    np.testing.assert_allclose(plain[:, :16], (vectors - centre) * scale, atol=1e-5)
+    np.testing.assert_array_equal(beside[:, 16:], plain[:, 16:])
+    assert alone.figures.items() <= done.figures.items()
 
 
 def behaviour_file(path: Path, ids: list[str], vectors: list[list[float]]) -> Path:
@@ -616,7 +668,6 @@ def test_what_is_held_out_is_never_seen(project: Project) -> None:
         ({"align__smooth__alpha": 1.5}, "align.smooth.alpha is 1.5: must be less than or equal to 1"),
         ({"align__smooth__evidence": "much"}, "align.smooth.evidence"),
         ({"align__method": "fuse", "align__behaviour": "items.json"}, "items.json: no column embedding"),
-        ({"align__method": "fuse", "align__fuse__dim": 60}, "align.fuse.dim is 60: must be below"),
         ({"align__method": "swing"}, "align.method is 'swing': must be"),
     ],
 )

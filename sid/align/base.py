@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from sid.align.directions import Directions, centre_of
+from sid.align.directions import Directions, centre_of, normalised
 from sid.align.graph import Graph
 from sid.arrays import Blank, Vectors, chunks, in_memory
 from sid.errors import InputError
@@ -36,14 +36,15 @@ Make = Callable[[int], Vectors]
 class Aligner:
     """Maps vectors into the aligned space by text alone, for items that no one has used yet.
 
-    A vector's direction u from `centre` is mapped by what the method learnt: u + u @ shift, or that and
-    gelu(u @ hidden + bias) @ out; it keeps its distance from the centre. Where there is `beside`, `scales[0]` times
-    the result and `scales[1]` times u @ beside are in one row.
+    A vector's direction from `centre`, multiplied by `whiten` and of length 1 again, is u. It is mapped by what the
+    method learnt: u + u @ shift, or that and gelu(u @ hidden + bias) @ out; it keeps its distance from the centre.
+    Where there is `beside`, `scales[0]` times the result and `scales[1]` times (the direction itself) @ beside are in
+    one row.
 
     Attributes:
         method: the name of the method that made it, as in `align.method`.
-        arrays: those of `centre` (D,), `shift` (D, D), `hidden` (D, H), `bias` (H,), `out` (H, D), `beside` (D, B)
-            and `scales` (2,) float32 that it has; none at all for `none`, which changes nothing.
+        arrays: those of `centre` (D,), `whiten` (D, D), `shift` (D, D), `hidden` (D, H), `bias` (H,), `out` (H, D),
+            `beside` (D, B) and `scales` (2,) float32 that it has; none at all for `none`, which changes nothing.
     """
 
     method: str
@@ -70,16 +71,20 @@ class Aligner:
     def from_directions(self, found: Directions, vectors: Vectors) -> Vectors:
         """As `apply`, for vectors (n, D) whose directions are known."""
         units = found.units
+        if "whiten" in self.arrays:
+            units = normalised(units @ self.arrays["whiten"])
         moved = units
         if "shift" in self.arrays:
             moved = units + units @ self.arrays["shift"]
         if "hidden" in self.arrays:
             moved = moved + gelu(units @ self.arrays["hidden"] + self.arrays["bias"]) @ self.arrays["out"]
-        text = vectors if moved is units else found.placed(moved)
+        text = vectors if moved is found.units else found.placed(moved)
         if "beside" not in self.arrays:
             return text
         scales = self.arrays["scales"]
-        return np.concatenate([(text - found.centre) * scales[0], units @ self.arrays["beside"] * scales[1]], axis=1)
+        return np.concatenate(
+            [(text - found.centre) * scales[0], found.units @ self.arrays["beside"] * scales[1]], axis=1
+        )
 
     def save(self, path: str | Path) -> None:
         """Write it as .npz."""

@@ -1,4 +1,4 @@
-"""Behaviour vectors appended to those of the text, scaled to a given share of the variance.
+"""Behaviour vectors appended to those of the text, smoothed or not, scaled to a given share of the variance.
 
 The vectors come from a user's own model, or from the graph of the train split: the singular vectors of its weights,
 each divided by the square roots of both degrees (as in spectral clustering: Ng et al., NeurIPS 2001), scaled by the
@@ -18,8 +18,8 @@ from sid.align.base import UNCHANGED, USUAL_EVIDENCE, Aligned, Aligner, Inputs, 
 from sid.align.directions import Directions, centre_of, normalised
 from sid.align.graph import Graph
 from sid.align.ridge import Ridge
+from sid.align.smooth import smoothed
 from sid.arrays import Vectors, chunks
-from sid.errors import InputError
 from sid.files import round6
 from sid.params import Fuse
 
@@ -33,10 +33,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
 
     Args:
         inputs: `config` is the section `align.fuse`.
-        make: called once with D + B.
-
-    Raises:
-        InputError: fewer items with interactions than `dim` asks for.
+        make: called once with D + B; B is below the number of items with neighbours, and at most `dim`.
     """
     config = inputs.config
     assert isinstance(config, Fuse)
@@ -59,30 +56,35 @@ def align(inputs: Inputs, make: Make) -> Aligned:
         ridge.add(found.units[known[part]], behaviour[part], known[part])
     beside, explained = ridge.fit()
     scales = _scales(found, behaviour, config.share)
-    aligner = Aligner("fuse", {"centre": found.centre, "beside": beside, "scales": scales})
-    out = make(found.units.shape[1] + behaviour.shape[1])
+    texts, moved = inputs.vectors, UNCHANGED
+    if config.smooth:
+
+        def keep(dim: int) -> Vectors:
+            nonlocal texts
+            texts = inputs.blank((len(inputs.vectors), dim))
+            return texts
+
+        moved = smoothed(inputs, inputs.wanted.smooth, keep)
+    arrays = {"centre": found.centre, **moved.aligner.arrays, "beside": beside, "scales": scales}
+    dim = found.units.shape[1]
+    out = make(dim + behaviour.shape[1])
     for part in chunks(len(out), 24 * out.shape[1]):
-        out[part] = aligner.apply(inputs.vectors[part])
+        out[part, :dim] = (texts[part] - found.centre) * scales[0]
+        out[part, dim:] = found.units[part] @ beside * scales[1]
     for part in chunks(len(known), 8 * out.shape[1]):
-        out[known[part], found.units.shape[1] :] = behaviour[part] * scales[1]
+        out[known[part], dim:] = behaviour[part] * scales[1]
     figures = {
+        **moved.figures,
         "behaviour_dim": int(behaviour.shape[1]),
         "behaviour_items": len(known),
-        "cold_explained": round6(explained),
+        "behaviour_explained": round6(explained),
     }
-    return Aligned(aligner, figures, warnings)
+    return Aligned(Aligner("fuse", arrays), figures, (*warnings, *moved.warnings))
 
 
 def factors(graph: Graph, known: Rows, dim: int, seed: int) -> Vectors:
-    """(n, dim) float32, what the graph says of the n items that have neighbours.
-
-    Raises:
-        InputError: n isn't above `dim`.
-    """
-    if len(known) <= dim:
-        raise InputError(
-            f"params.yaml: align.fuse.dim is {dim}: must be below {len(known)}, the number of items with neighbours"
-        )
+    """(n, dim) float32, what the graph says of the n items that have neighbours; fewer than n columns."""
+    dim = min(dim, len(known) - 1)
     scale = 1 / np.sqrt(graph.degrees[known])[:, None]
     after, before = (half[known][:, known] for half in (graph.after, graph.before))
 

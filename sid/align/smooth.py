@@ -10,6 +10,8 @@ differs from catalogue to catalogue. `auto` asks the train split: of some users 
 evidence is taken under which the item of that step is found best among the neighbours of the one before it. Where the
 graph predicts nothing, the answer is 'infinite', and no vector moves.
 
+Before that, directions in which items that are used together differ are weighted down (sid.align.within).
+
 Items without neighbours move as predicted from their text: by a linear map from a direction to where similar items
 moved, a ridge regression whose penalty is chosen on a fifth of the items with neighbours. New items need nothing else.
 
@@ -27,9 +29,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sid.align.base import UNCHANGED, USUAL_EVIDENCE, Aligned, Aligner, Inputs, Make
-from sid.align.directions import Directions, normalised
+from sid.align.directions import normalised
 from sid.align.graph import Graph, HeldOut
 from sid.align.ridge import Ridge
+from sid.align.within import whitened, whitening
 from sid.arrays import Vectors, chunks
 from sid.files import round6
 from sid.params import Smooth
@@ -53,26 +56,32 @@ def align(inputs: Inputs, make: Make) -> Aligned:
         inputs: `config` is the section `align.smooth`.
         make: called once with D.
     """
-    config = inputs.config
-    assert isinstance(config, Smooth)
+    assert isinstance(inputs.config, Smooth)
+    return smoothed(inputs, inputs.config, make)
+
+
+def smoothed(inputs: Inputs, config: Smooth, make: Make) -> Aligned:
+    """As `align`, by this section, for whatever method."""
     graph = inputs.graph
     if graph.pairs == 0:
         return UNCHANGED
     found = inputs.directions
     weights = neighbour_weights(graph, config.popularity)
-    evidence, tried = _evidence(inputs, config, found)
+    by = whitening(graph, found.units, config.whiten)
+    own = whitened(found.units, by, inputs.blank)
+    evidence, tried = _evidence(inputs, config, own)
     if not np.isfinite(evidence):
         said = "the interactions predict no step of the train split better than the text, so no vector was moved"
         return Aligned(UNCHANGED.aligner, {"evidence": None, "evidence_tried": tried}, (said,))
     shares = _shares(graph.degrees, config.alpha, evidence)
-    ridge = Ridge(found.units.shape[1])
-    out = make(found.units.shape[1])
-    around = found.units
+    ridge = Ridge(own.shape[1])
+    out = make(own.shape[1])
+    around = own
     for hop in range(config.hops):
         last = hop + 1 == config.hops
-        moved = out if last else inputs.blank(found.units.shape)
-        for part in tqdm(_blocks(graph, found.units), "smooth", unit="block", disable=None):
-            units, share = found.units[part], shares[part, None]
+        moved = out if last else inputs.blank(own.shape)
+        for part in tqdm(_blocks(graph, own), "smooth", unit="block", disable=None):
+            units, share = own[part], shares[part, None]
             near = _moved(units, graph.means(part, around, weights), share)
             if last:
                 warm = np.flatnonzero(shares[part] > 0)
@@ -82,7 +91,7 @@ def align(inputs: Inputs, make: Make) -> Aligned:
                 moved[part] = near
         around = moved
     shift, explained = ridge.fit()
-    aligner = Aligner("smooth", {"centre": found.centre, "shift": shift})
+    aligner = Aligner("smooth", {"centre": found.centre, "shift": shift} | ({} if by is None else {"whiten": by}))
     cold = np.flatnonzero(graph.degrees == 0)
     for part in chunks(len(cold), 24 * out.shape[1]):
         rows = cold[part]
@@ -103,7 +112,7 @@ def neighbour_weights(graph: Graph, popularity: float) -> NDArray[np.float32] | 
     return np.asarray(np.maximum(graph.degrees, 1.0) ** -popularity, np.float32)
 
 
-def _evidence(inputs: Inputs, config: Smooth, found: Directions) -> tuple[float, list[dict[str, Any]]]:
+def _evidence(inputs: Inputs, config: Smooth, units: Vectors) -> tuple[float, list[dict[str, Any]]]:
     """The evidence that params.yaml gives, or the one that finds most held-out steps; what each of GRID finds."""
     if config.evidence != "auto":
         return float(config.evidence), []
@@ -111,7 +120,7 @@ def _evidence(inputs: Inputs, config: Smooth, found: Directions) -> tuple[float,
     if len(held.places) < FEW_HELD_OUT:
         return USUAL_EVIDENCE, []
     graph = inputs.graph_without(held.places)
-    trial = Trial.of(graph, held, found.units, neighbour_weights(graph, config.popularity), inputs.seed)
+    trial = Trial.of(graph, held, units, neighbour_weights(graph, config.popularity), inputs.seed)
     ranks = {value: trial.ranks(config.alpha, value) for value in GRID}
     reached = {value: 1 / (1 + found_at) for value, found_at in ranks.items()}
     best = max(GRID, key=lambda value: (reached[value].mean(), value))
