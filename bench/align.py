@@ -1,6 +1,6 @@
-"""Time and memory of `align.method: smooth`; every method and its control on a real catalogue.
+"""Time and memory of a method of alignment; every method and its control on a real catalogue.
 
-    python -m bench.align speed 100000 300000 1000000  # items; ten interactions for each, 256 dimensions
+    python -m bench.align speed smooth 100000 300000 1000000  # items; ten interactions for each, 256 dimensions
     python -m bench.align quality FOLDER  # embeddings.npy, and .inter files as MiniOneRec's; trains no recommender
 
 `quality` says how often the item that comes next in the valid split is among the 10 nearest of the one before it: by
@@ -22,7 +22,7 @@ import polars as pl
 from sid.align import methods
 from sid.align.base import Inputs
 from sid.align.directions import Directions, centre_of
-from sid.arrays import Vectors
+from sid.arrays import Blank, Vectors, in_memory, scratch
 from sid.interactions import Split
 from sid.interactions.read import read_interactions
 from sid.params import load
@@ -32,13 +32,13 @@ PARAMS = load("params.yaml", CONFIGS)
 DIM, EACH, HISTORY = 256, 10, 10
 
 
-def inputs(vectors: Vectors, split: Split, method: str) -> Inputs:
+def inputs(vectors: Vectors, split: Split, method: str, blank: Blank = in_memory) -> Inputs:
     wanted = PARAMS.align.model_copy(update={"method": method})
-    return Inputs(vectors, split, wanted, getattr(wanted, method))
+    return Inputs(vectors, split, wanted, getattr(wanted, method), blank=blank)
 
 
-def speed(items: int) -> None:
-    """Smooth vectors that lie on the disk, as the stage does; popular items are used often (Zipf)."""
+def speed(method: str, items: int) -> None:
+    """Align vectors that lie on the disk, as the stage does; popular items are used often (Zipf)."""
     generator = np.random.default_rng(0)
     acts = items * EACH
     users = acts // HISTORY
@@ -58,15 +58,14 @@ def speed(items: int) -> None:
         def make(dim: int) -> Vectors:
             return np.lib.format.open_memmap(Path(folder) / "aligned.npy", "w+", np.float32, (items, dim))
 
-        given = inputs(np.load(path, mmap_mode="r"), split, "smooth")
-        given = dataclasses.replace(given, config=given.wanted.smooth)
+        given = inputs(np.load(path, mmap_mode="r"), split, method, scratch(Path(folder)))
         done = methods.align(given, make)
         wall, cpu = time.perf_counter() - started, time.process_time() - spent
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(
             f"{items:>9,} items, {acts:>10,} interactions, {given.graph.pairs:>10,} pairs: {wall:6.1f} s wall, "
             f"{cpu:6.1f} s CPU, peak {peak:.2f} GiB ({before:.2f} before; a matrix is {items * DIM * 4 / 2**30:.2f}), "
-            f"evidence {done.figures['evidence']}",
+            f"{dict(done.figures)}",
             flush=True,
         )
 
@@ -102,9 +101,9 @@ def quality(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["speed"]:
-        for count in sys.argv[2:]:
-            speed(int(count))
+    if sys.argv[1:2] == ["speed"] and len(sys.argv) > 3:
+        for count in sys.argv[3:]:
+            speed(sys.argv[2], int(count))
     elif sys.argv[1:2] == ["quality"] and len(sys.argv) == 3:
         quality(Path(sys.argv[2]))
     else:
