@@ -436,8 +436,10 @@ def test_many_centroids_are_seeded_in_groups_nearly_as_well_as_at_once(monkeypat
     def after_one(seed: int) -> float:
         return kmeans(vectors, 256, max_iters=1, seed=seed).inertia[0]
 
+    monkeypatch.setattr(kmeans_module, "_NEAR_STEPS", 0)
     at_once = np.median([after_one(seed) for seed in range(3)])
     monkeypatch.setattr(kmeans_module, "_TOGETHER", 256)
+    monkeypatch.setattr(kmeans_module, "_IN_GROUP", 256)
     in_groups = np.median([after_one(seed) for seed in range(3)])
     monkeypatch.setattr(kmeans_module, "_CANDIDATES", 1)
     drawn = np.median([after_one(seed) for seed in range(3)])
