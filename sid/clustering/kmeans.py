@@ -252,7 +252,7 @@ def _groups(pool: Tensor, k: int, most: int, generator: torch.Generator) -> list
 
     So few of the clusters that the rows may have are cut in two.
     """
-    coarse = min(k, _COARSE * -(-len(pool) // most))
+    coarse = max(1, min(k // 2, _COARSE * -(-len(pool) // most)))  # fewer than K, or this would never end
     seed = int(torch.randint(1 << 62, (1,), generator=generator))
     some = pool if len(pool) <= _POOL * coarse else pool[draw_rows(len(pool), _POOL * coarse, generator)]
     found = kmeans(some, coarse, max_iters=_COARSE_ITERS, seed=seed)
