@@ -254,7 +254,9 @@ def _groups(pool: Tensor, k: int, most: int, generator: torch.Generator) -> list
     """
     coarse = max(1, min(k // 2, _COARSE * -(-len(pool) // most)))  # fewer than K, or this would never end
     seed = int(torch.randint(1 << 62, (1,), generator=generator))
-    some = pool if len(pool) <= _POOL * coarse else pool[draw_rows(len(pool), _POOL * coarse, generator)]
+    some = pool
+    if len(pool) > _POOL * coarse:
+        some = pool[draw_rows(len(pool), _POOL * coarse, generator).to(pool.device)]
     found = kmeans(some, coarse, max_iters=_COARSE_ITERS, seed=seed)
     labels = found.labels if some is pool else nearest(pool, found.centroids)
     leaves = 1 << (coarse - 1).bit_length()
@@ -365,7 +367,6 @@ def _greedy(table: Tensor, weights: Tensor, k: int) -> tuple[Tensor, Tensor]:
         gains[part] = np.maximum(lost, 0, out=lost) @ weight
     chosen, gained = [first], [math.inf]
     gains[first] = -math.inf
-
     seen = np.zeros(len(table), dtype=np.int64)  # how many were chosen when a candidate was last looked at
 
     def look(some: NDArray[np.int64] | int) -> None:
