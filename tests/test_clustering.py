@@ -375,7 +375,7 @@ def test_prices_of_a_large_sample_cost_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_damped_prices_find_clusters_as_good_as_the_exact_solvers_where_half_the_rows_are_equal(seed: int) -> None:
-    """Damping by the supply alone leaves 1.5 to 1.7 times the exact inertia here, this one .9 to 1.2 times, by its start."""
+    """Damping by the supply alone leaves 1.5 to 1.7 times the exact inertia here, this one .9 to 1.2 times."""
     vectors = mixture(1000, 8, seed)
     vectors[:500] = vectors[0]
     best = balanced_kmeans(vectors, 32, solver="exact").inertia[-1]
