@@ -373,13 +373,15 @@ def test_prices_of_a_large_sample_cost_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert inertia(vectors, centroids, labels) <= 1.001 * inertia(vectors, centroids, whole)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_damped_prices_find_clusters_as_good_as_the_exact_solvers_where_half_the_rows_are_equal(seed: int) -> None:
-    """Damping by the supply alone leaves 1.5 to 1.7 times the exact solver's inertia here, this one 1.07 times."""
-    vectors = mixture(1000, 8, seed)
-    vectors[:500] = vectors[0]
-    best = balanced_kmeans(vectors, 32, solver="exact").inertia[-1]
-    assert balanced_kmeans(vectors, 32).inertia[-1] <= 1.1 * best
+def test_damped_prices_find_clusters_as_good_as_the_exact_solvers_where_half_the_rows_are_equal() -> None:
+    """Damping by the supply alone leaves 1.5 to 1.7 times the exact inertia; this, 1.08 times in the median of 40 seeds."""
+    ratios = []
+    for seed in range(5):
+        vectors = mixture(1000, 8, seed)
+        vectors[:500] = vectors[0]
+        best = balanced_kmeans(vectors, 32, solver="exact").inertia[-1]
+        ratios.append(balanced_kmeans(vectors, 32).inertia[-1] / best)
+    assert np.median(ratios) <= 1.2
 
 
 def test_prices_are_found_on_other_rows_than_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,8 +438,10 @@ def test_many_centroids_are_seeded_in_groups_nearly_as_well_as_at_once(monkeypat
     def after_one(seed: int) -> float:
         return kmeans(vectors, 256, max_iters=1, seed=seed).inertia[0]
 
+    monkeypatch.setattr(kmeans_module, "_NEAR_STEPS", 0)
     at_once = np.median([after_one(seed) for seed in range(3)])
     monkeypatch.setattr(kmeans_module, "_TOGETHER", 256)
+    monkeypatch.setattr(kmeans_module, "_IN_GROUP", 256)
     in_groups = np.median([after_one(seed) for seed in range(3)])
     monkeypatch.setattr(kmeans_module, "_CANDIDATES", 1)
     drawn = np.median([after_one(seed) for seed in range(3)])
@@ -450,15 +454,54 @@ def test_many_centroids_are_seeded_in_groups_nearly_as_well_as_at_once(monkeypat
         assert len(torch.unique(found.labels)) == min(100, len(torch.unique(rows, dim=0)))
 
 
-@pytest.mark.parametrize("threads", [2])
-def test_the_number_of_threads_changes_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["as they are", "half the rows identical", "one far outlier", "on a line"])
+def test_the_greedy_choice_of_seeds_is_that_of_looking_at_every_candidate(kind: str) -> None:
+    table = NASTY.get(kind, lambda rows: rows)(mixture(120)).contiguous()
+    weights = torch.randint(1, 9, (120,), generator=torch.Generator().manual_seed(0)).float()
+    gaps, left = exact_distances(table, table), weights.double()
+    closest = gaps[int((gaps @ left).argmin())]
+    chosen, gained = kmeans_module._greedy(table, weights, 30)
+    assert gained[0] == torch.inf
+    assert (gained.diff() <= 0).all()
+    assert torch.equal(closest, gaps[chosen[0]])
+    tiny = 1e-4 * float((closest * left).sum())
+    for number, gain in zip(chosen[1:].tolist(), gained[1:].tolist(), strict=True):
+        others = (closest - gaps).clamp(min=0) @ left
+        assert others[number] >= others.max() - tiny
+        assert abs(float(others[number]) - gain) <= tiny
+        closest = torch.minimum(closest, gaps[number])
+
+
+def test_seeds_are_moved_by_iterations_over_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of all iterations then ends below what it would end at: over many rows, and in groups."""
+    many, groups = mixture(8000, centres=60), mixture(4000, 16, centres=300)
+
+    def after_one(vectors: torch.Tensor, k: int) -> float:
+        return float(np.median([kmeans(vectors, k, max_iters=1, seed=seed).inertia[0] for seed in range(3)]))
+
+    with monkeypatch.context() as patch:
+        stepped = after_one(many, 12)
+        patch.setattr(kmeans_module, "_STEPS", 0)
+        assert stepped < after_one(many, 12)
+    monkeypatch.setattr(kmeans_module, "_TOGETHER", 256)
+    monkeypatch.setattr(kmeans_module, "_IN_GROUP", 128)
+    stepped = after_one(groups, 256)
+    monkeypatch.setattr(kmeans_module, "_NEAR", 0)
+    alone = after_one(groups, 256)
+    monkeypatch.setattr(kmeans_module, "_NEAR_STEPS", 0)
+    assert stepped < alone < after_one(groups, 256)
+
+
+@pytest.mark.parametrize(("rows", "k"), [(2000, 40), (4000, 4), (2000, 200)])
+def test_the_number_of_threads_changes_no_bit(rows: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(points_module, "_CACHE_BYTES", 1 << 15)  # many chunks
-    vectors, before = mixture(2000), torch.get_num_threads()
+    monkeypatch.setattr(kmeans_module, "_TOGETHER", 256)
+    vectors, before = mixture(rows), torch.get_num_threads()
     found = []
     try:
-        for count in (1, threads):
+        for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(kmeans(vectors, 40))
+            found.append(kmeans(vectors, k))
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(before)

@@ -92,7 +92,7 @@ def _nearest_by_chunks(points: Points, book: Book, budget_mib: int, rows: slice 
         found, floor, values, doubtful = proposed(rows, book)
         tied = doubtful.nonzero().flatten()
         if len(tied):
-            if not bool(torch.isfinite(rows).all()):
+            if not bool(torch.isfinite(rows[tied]).all()):  # they are all among the tied ones
                 check_finite(points, "vectors")
             if book.has_copies:
                 raise _CopiesError
@@ -369,18 +369,23 @@ class Product:
         self.table, self._half = table, half_norms(table) if half is None else half
         self._kept = threading.local()  # each thread works on chunks of its own
         self._stacked: Tensor | None = None
-        if table.device.type == "cpu" and not _by_convolution():
+        if multiplies_ones(table.device):
             self._stacked = torch.cat([table.t(), -self._half[None]])  # (D + 1, K)
 
     def __call__(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
-        """(n, K) float32 for (n, D) rows, in `out`, or in memory that the thread's next call overwrites."""
-        n, dim = rows.shape
+        """(n, K) float32 for (n, D) rows, in `out`, or in memory that the thread's next call overwrites.
+
+        Rows of D + 1 columns are those of `with_ones`, which spare a copy.
+        """
         if self._stacked is None:
             return self._other(rows)
-        left = self._memory("left", n, dim + 1)
-        left[:, :dim] = rows
-        left[:, dim] = 1
-        return torch.mm(left, self._stacked, out=self._memory("out", n, len(self.table)) if out is None else out)
+        n, dim = len(rows), self.table.shape[1]
+        if rows.shape[1] == dim:
+            left = self._memory("left", n, dim + 1)
+            left[:, :dim] = rows
+            left[:, dim] = 1
+            rows = left
+        return torch.mm(rows, self._stacked, out=self._memory("out", n, len(self.table)) if out is None else out)
 
     def _memory(self, name: str, n: int, columns: int) -> Tensor:
         held: Tensor | None = getattr(self._kept, name, None)
@@ -396,6 +401,18 @@ class Product:
         pixels = rows.contiguous().view(1, n, 1, d).permute(0, 3, 1, 2)  # (1, D, n, 1), channels last
         planes = conv2d(pixels, self.table.reshape(len(self.table), d, 1, 1), -self._half)  # (1, K, n, 1)
         return planes.permute(0, 2, 3, 1).reshape(n, len(self.table))
+
+
+def multiplies_ones(device: torch.device) -> bool:
+    """Whether `Product` multiplies rows that have a 1 behind them."""
+    return device.type == "cpu" and not _by_convolution()
+
+
+def with_ones(rows: Tensor) -> Tensor:
+    """(n, D) rows as `Product` multiplies them: with a 1 behind them, in a copy, or as they are."""
+    if not multiplies_ones(rows.device):
+        return rows
+    return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
 
 
 @cache

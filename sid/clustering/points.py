@@ -142,6 +142,7 @@ class Centred:
     shifted: bool
     shift: Tensor  # (D,)
     squares: Tensor  # (N,) squared norms about the mean
+    ones: Tensor | None = None  # (N, D + 1): the points with a 1 behind them, in the same memory
 
     def __len__(self) -> int:
         """N."""
@@ -165,6 +166,10 @@ class Centred:
         found = self.points.part(rows)
         return found if self.shifted else found - self.shift
 
+    def factors(self, rows: slice) -> Tensor:
+        """What `distances.Product` multiplies: (n, D + 1) centred rows with a 1 behind them, or as in `part`."""
+        return self.part(rows) if self.ones is None else self.ones[rows]
+
     def take(self, index: Tensor) -> Tensor:
         """(n, D) centred rows of the given numbers, a copy."""
         found = self.points.take(index)
@@ -178,22 +183,27 @@ class Centred:
         return Centred(Points(some.tensor.sub_(self.shift)), True, self.shift, self.squares[index])
 
 
-def centred(points: Points, budget_mib: int, engine: Engine = LOCAL) -> Centred:
+def centred(points: Points, budget_mib: int, engine: Engine = LOCAL, ones: bool = False) -> Centred:
     """The rows about the mean of all; a copy only where this process works on it and it takes half the budget.
 
     Args:
         points: (N, D).
         budget_mib: bound on scratch memory, in MiB.
         engine: runs the passes over rows that aren't held.
+        ones: whether a copy has a 1 behind each row.
 
     Raises:
         InputError: a value is not finite, or so large that squares overflow float32.
     """
     n, mean = len(points), row_mean(points, engine)
     shifted = points.runs_on(engine) is LOCAL and 4 * n * points.dim <= budget_mib << 19
-    if shifted:
-        points = Points(points.part(slice(0, n)) - mean)
-    rows = Centred(points, shifted, mean, torch.empty(n, device=points.device))
+    copy = torch.empty(n, points.dim + ones, device=points.device) if shifted else None
+    if copy is not None:
+        for part in work_chunks(n, points.dim, points.device):
+            torch.sub(points.part(part), mean, out=copy[part, : points.dim])
+            copy[part, points.dim :] = 1
+        points = Points(copy[:, : points.dim])
+    rows = Centred(points, shifted, mean, torch.empty(n, device=points.device), copy if ones else None)
     slices = parts(n)
     for part, found in zip(slices, rows.runs_on(engine).map(_Squares(rows), slices), strict=True):
         rows.squares[part] = found
