@@ -25,10 +25,13 @@ from sid.clustering.points import Centred, Points, centred, draw_rows, inside, s
 from sid.clustering.prices import (
     COLD,
     COOL,
+    EARLY_CLOSE,
     LARGE_ROWS,
     LARGE_SAMPLE,
+    LATE_CLOSE,
     SAMPLE,
     WARM,
+    carried,
     choices,
     cooled,
     from_none,
@@ -242,15 +245,18 @@ def _iterations(
     total = rows.squares.sum(dtype=torch.float64)
     sample = sampled(problem, torch.Generator().manual_seed(seed))
     spread = spread_of(sample)
-    prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
+    prices = from_none(sample, spread, WARM)
     history: list[float] = []
     afresh = memory.accelerated(table.device)  # to find which rows moved, the host would have to wait
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
-        share = WARM * (COOL / WARM) ** (iteration / max(1, max_iters - 2))
-        prices = newton(sample, prices, share * spread)
+        past = iteration / max(1, max_iters - 2)
+        share, close = WARM * (COOL / WARM) ** past, EARLY_CLOSE * (LATE_CLOSE / EARLY_CLOSE) ** past
         if last:
+            prices = newton(sample, prices, share * spread)
             prices = cooled(problem, prices, spread)
+        else:
+            prices = newton(sample, prices, share * spread, close)
         if last or afresh:
             for part, code in choices(problem, prices):
                 labels[part] = code
@@ -261,7 +267,9 @@ def _iterations(
             for part, (code, gained) in moves(problem, prices, labels):
                 labels[part] = code
                 sums += gained
+        before = table
         table, inertia = _means(sums, labels, table, total)
+        prices = carried(prices, before, table)
         problem, sample = _with_table(problem, table), _with_table(sample, table)
         history.append(inertia)
         if on_iteration is not None:
