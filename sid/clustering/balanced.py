@@ -34,6 +34,7 @@ from sid.clustering.prices import (
     carried,
     choices,
     cooled,
+    evened,
     from_none,
     moves,
     newton,
@@ -219,7 +220,11 @@ def share_out(
     sample = sampled(problem, generator)
     spread = spread_of(sample)
     prices = from_none(sample, spread)
-    prices = cooled(problem, prices, spread, sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k)))
+    large = sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k))
+    if large is not problem and not memory.accelerated(scores.device):
+        prices, labels, leaving = evened(problem, large, prices, spread)
+        return settle(problem, labels, prices, 2 * COOL * spread, leaving)
+    prices = cooled(problem, prices, spread, large)
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code
