@@ -114,7 +114,7 @@ class _Graph:
             self._link(node)
 
     def advance(self) -> None:
-        """Moves rows along shortest paths that share no cluster, from nodes with an excess to nodes with a deficit."""
+        """Moves rows along shortest paths, from nodes with an excess to nodes with a deficit."""
         distance, parent = self._shortest()
         targets = np.flatnonzero(self.excess < 0)
         targets = targets[distance[targets].argsort(kind="stable")]
@@ -122,13 +122,10 @@ class _Graph:
         if distance[targets[0]] > limit.min():
             self._hold(np.flatnonzero(limit < distance[targets[0]]))
             return
-        touched = np.zeros(len(distance), bool)
         reached = 0.0
         for target in targets[distance[targets] <= limit.min()]:
             path = _trace(parent, int(target))
-            nodes = [path[0][0], *(b for _, b in path)]
-            if not touched[nodes].any():
-                touched[nodes] = True
+            while self._open(path, distance):
                 reached = distance[target]
                 self._push(path)
         self.potential -= np.minimum(distance, reached)
@@ -258,6 +255,15 @@ class _Graph:
         prices = self.potential[: self.sink]
         drift: Floats = (prices - self.since.diagonal()) - (prices - self.since).min(axis=1)
         return drift
+
+    def _open(self, path: list[tuple[int, int]], distance: Floats) -> bool:
+        """Whether rows are to move along a path, and it is still a shortest one, within the tolerance at each edge."""
+        if self.excess[path[0][0]] <= 0 or self.excess[path[-1][1]] >= 0:
+            return False
+        starts, ends = np.transpose(path)
+        reduced = self.costs[starts, ends] + self.potential[ends] - self.potential[starts]
+        through = distance[starts] + np.maximum(reduced, 0.0)
+        return bool((through <= distance[ends] + self.tolerance).all())
 
     def _push(self, path: list[tuple[int, int]]) -> None:
         """Moves as many rows along a path as its start can spare, its end can take and its edges bear."""
