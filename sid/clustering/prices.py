@@ -127,7 +127,7 @@ def evened(problem: Problem, sample: Problem, prices: Tensor, spread: float) -> 
         prices = prices + step
         leaving -= (step - step.min()).float()[labels]
         left = (leaving <= 0).nonzero().flatten()
-        _place(problem, prices, [left[part] for part in parts(len(left))], labels, leaving)
+        _place(problem, prices, [left[part].clone() for part in parts(len(left))], labels, leaving)
     return prices, labels, leaving
 
 
