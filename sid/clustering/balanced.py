@@ -25,12 +25,16 @@ from sid.clustering.points import Centred, Points, centred, draw_rows, inside, s
 from sid.clustering.prices import (
     COLD,
     COOL,
+    EARLY_CLOSE,
     LARGE_ROWS,
     LARGE_SAMPLE,
+    LATE_CLOSE,
     SAMPLE,
     WARM,
+    carried,
     choices,
     cooled,
+    evened,
     from_none,
     moves,
     newton,
@@ -216,7 +220,11 @@ def share_out(
     sample = sampled(problem, generator)
     spread = spread_of(sample)
     prices = from_none(sample, spread)
-    prices = cooled(problem, prices, spread, sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k)))
+    large = sampled(problem, generator, max(LARGE_SAMPLE, LARGE_ROWS // k))
+    if large is not problem and not memory.accelerated(scores.device):
+        prices, labels, leaving = evened(problem, large, prices, spread)
+        return settle(problem, labels, prices, 2 * COOL * spread, leaving)
+    prices = cooled(problem, prices, spread, large)
     labels = torch.empty(n, dtype=torch.int64, device=scores.device)
     for part, code in choices(problem, prices):
         labels[part] = code
@@ -242,15 +250,18 @@ def _iterations(
     total = rows.squares.sum(dtype=torch.float64)
     sample = sampled(problem, torch.Generator().manual_seed(seed))
     spread = spread_of(sample)
-    prices = torch.zeros(len(table), dtype=torch.float64, device=table.device)
+    prices = from_none(sample, spread, WARM)
     history: list[float] = []
     afresh = memory.accelerated(table.device)  # to find which rows moved, the host would have to wait
     for iteration in range(max_iters):
         last = iteration == max_iters - 1
-        share = WARM * (COOL / WARM) ** (iteration / max(1, max_iters - 2))
-        prices = newton(sample, prices, share * spread)
+        past = iteration / max(1, max_iters - 2)
+        share, close = WARM * (COOL / WARM) ** past, EARLY_CLOSE * (LATE_CLOSE / EARLY_CLOSE) ** past
         if last:
+            prices = newton(sample, prices, share * spread)
             prices = cooled(problem, prices, spread)
+        else:
+            prices = newton(sample, prices, share * spread, close)
         if last or afresh:
             for part, code in choices(problem, prices):
                 labels[part] = code
@@ -261,7 +272,9 @@ def _iterations(
             for part, (code, gained) in moves(problem, prices, labels):
                 labels[part] = code
                 sums += gained
+        before = table
         table, inertia = _means(sums, labels, table, total)
+        prices = carried(prices, before, table)
         problem, sample = _with_table(problem, table), _with_table(sample, table)
         history.append(inertia)
         if on_iteration is not None:

@@ -5,7 +5,7 @@ Damped Newton steps on the entropic dual of the transport problem, in a falling 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from sid.arrays import parts
 from sid.clustering.distances import move_rows, row_argmax
 from sid.clustering.points import draw_rows, inside, with_labels
 from sid.clustering.scores import PART_BYTES, Problem, TableScores
+from sid.engine.threads import in_order, one_thread
 
 # Rows a cluster, and in all, on which even cold prices are found first where there are twice as many or more.
 LARGE_SAMPLE, LARGE_ROWS = 1024, 1 << 18
@@ -24,6 +25,10 @@ SAMPLE = 128  # rows per cluster on which prices are found while it is warm; onl
 # from k-means' centroids Lloyd's iterations go from warm to cool; then all rows take them from cool to cold.
 _HOT, WARM, COOL, COLD = 1.0, 0.15, 0.02, 0.003
 _FALL = 0.3
+# Share of the rows in the wrong cluster, softly, at which Newton's steps stop in the first of Lloyd's iterations, and
+# in the last of the warm ones. Sizes that even out by and by end at a lower inertia than sizes that are even at once:
+# by 1.3 % on a catalogue of 3,686 items, in three quarters of the steps.
+EARLY_CLOSE, LATE_CLOSE = 0.3, 0.02
 _STEPS = 8  # most Newton steps at a temperature
 _CLOSE, _LAST_CLOSE = 2e-2, 2e-3  # share of the rows in the wrong cluster, softly, at which they stop; of all rows
 # Most temperatures that a step moves a price: soft sizes change by e for each. Clusters that lie apart share hardly any
@@ -31,6 +36,8 @@ _CLOSE, _LAST_CLOSE = 2e-2, 2e-3  # share of the rows in the wrong cluster, soft
 _REACH = 20.0
 # A processor takes many times as long over numbers near float32's least: neither shares nor their products go there.
 _FAINT, _FAINT_SHARE = -70.0, 1e-12
+_CHORDS = 6  # most steps by whole rows
+_EVEN = 1e-4  # share of the rows in the wrong cluster at which they stop: few enough for shortest paths
 _RIDGE = 1e-3  # damping at the start, as a share of the soft sizes
 
 
@@ -60,12 +67,20 @@ def _falling(hot: float, cold: float) -> Iterator[float]:
     yield cold
 
 
-def from_none(problem: Problem, spread: float) -> Tensor:
-    """(K,) float64 prices at `COOL`, found from hot to cool."""
+def from_none(problem: Problem, spread: float, until: float = COOL) -> Tensor:
+    """(K,) float64 prices at a temperature, a share of the spread, found from hot on."""
     prices = torch.zeros(problem.clusters, dtype=torch.float64, device=problem.scores.device)
-    for share in _falling(_HOT, COOL):
+    for share in _falling(_HOT, until):
         prices = newton(problem, prices, share * spread)
     return prices
+
+
+def carried(prices: Tensor, before: Tensor, table: Tensor) -> Tensor:
+    """(K,) prices for centroids (K, D) about the rows' mean that were elsewhere before.
+
+    Price plus squared norm stays as it is: rows near the mean then like each cluster as well as they did.
+    """
+    return prices + before.double().square().sum(1) - table.double().square().sum(1)
 
 
 def cooled(problem: Problem, prices: Tensor, spread: float, some: Problem | None = None) -> Tensor:
@@ -79,6 +94,41 @@ def cooled(problem: Problem, prices: Tensor, spread: float, some: Problem | None
     for share in _falling(COOL * _FALL, COLD):
         prices = newton(some, prices, share * spread, _LAST_CLOSE)
     return prices if some is problem else newton(problem, prices, COLD * spread, _LAST_CLOSE)
+
+
+def evened(problem: Problem, sample: Problem, prices: Tensor, spread: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Prices of all rows at the last temperature, from a large sample's, by whole rows: for more than can be held.
+
+    All rows are looked at once. How many rows each cluster then has too many tells how far its price must move, by the
+    curvature of the sample (a chord in place of Newton's tangent), and of the rows only those are looked at again whose
+    cluster can change. That ends where it gains nothing more: equal rows jump from one cluster to another.
+
+    Returns:
+        Prices (K,) float64, the rows' clusters (N,) int64 as in `choices`, and (N,) float32 what leaving them costs at
+        the least.
+    """
+    k, heat = problem.clusters, COLD * spread
+    prices = cooled(sample, prices, spread)
+    dual = _evaluate(sample, None, prices, heat)
+    factor, failed = torch.linalg.cholesky_ex(dual.curvature + torch.diag(_damping(dual, _RIDGE)))
+    labels = torch.empty(problem.size, dtype=torch.int64, device=prices.device)
+    leaving = torch.empty(problem.size, device=prices.device)
+    _place(problem, prices, parts(problem.size), labels, leaving)
+    off = torch.inf
+    for _ in range(0 if failed else _CHORDS):
+        prices = _levelled(problem, prices, heat)
+        demand = problem.lo + (problem.hi - problem.lo) * torch.sigmoid(prices / heat)
+        gradient = torch.bincount(labels, minlength=k) - demand
+        before, off = off, float(gradient.abs().sum()) / 2
+        if off <= max(_EVEN * problem.size, k) or off > before / 2:
+            break
+        gradient *= sample.size / problem.size
+        step = heat * torch.cholesky_solve(gradient[:, None], factor).flatten().clamp_(-_REACH, _REACH)
+        prices = prices + step
+        leaving -= (step - step.min()).float()[labels]
+        left = (leaving <= 0).nonzero().flatten()
+        _place(problem, prices, [left[part].clone() for part in parts(len(left))], labels, leaving)
+    return prices, labels, leaving
 
 
 def newton(problem: Problem, prices: Tensor, heat: float, close: float = _CLOSE) -> Tensor:
@@ -223,6 +273,40 @@ def choices(problem: Problem, prices: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """The (n,) clusters of least distance plus price, for one part of the rows after the other."""
     slices = parts(problem.size)
     return zip(slices, problem.engine.map(_Choose(problem, prices.float() / 2), slices, PART_BYTES), strict=True)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Slices of a problem's rows, or (n,) numbers of some -> clusters as by `_Choose`, and what leaving these costs."""
+
+    problem: Problem
+    offset: Tensor  # (K,) float32, half the prices
+
+    @one_thread(torch.device("cpu"))
+    def __call__(self, piece: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) int64 and (n,) float32."""
+        scores = self.problem.scores
+        slices = self.problem.within(piece) if isinstance(piece, slice) else self.problem.chunks(len(piece))
+
+        def best(some: slice) -> tuple[Tensor, Tensor]:
+            if isinstance(piece, slice):
+                values = scores.part(some, self.offset)
+            else:
+                values = scores.take(piece[some]).sub_(self.offset)
+            code = row_argmax(values)
+            own = code[:, None]
+            stay = values.gather(1, own).flatten()
+            return code, 2 * (stay - values.scatter_(1, own, -torch.inf).amax(1))
+
+        found = [pair for _, pair in in_order(slices, best, scores.device)]
+        return torch.cat([code for code, _ in found]), torch.cat([costs for _, costs in found])
+
+
+def _place(problem: Problem, prices: Tensor, pieces: Sequence[slice | Tensor], labels: Tensor, leaving: Tensor) -> None:
+    """Writes the clusters of the rows of these pieces, and what leaving them costs, in place."""
+    found = problem.engine.map(_Place(problem, prices.float() / 2), pieces, PART_BYTES)
+    for piece, (code, costs) in zip(pieces, found, strict=True):
+        labels[piece], leaving[piece] = code, costs
 
 
 @dataclass(frozen=True)

@@ -151,3 +151,8 @@ class Problem:
     def within(self, part: slice) -> Iterator[slice]:
         """Slices of a part of the rows whose scores can be worked on at once."""
         return behind(part.start, self.chunks(part.stop - part.start))
+
+    def taken(self, rows: Tensor) -> Iterator[Tensor]:
+        """The scores (n, K) of the rows of these numbers, for one chunk after the other; copies."""
+        for part in self.chunks(len(rows)):
+            yield self.scores.take(rows[part])

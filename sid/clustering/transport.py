@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sid.arrays import parts
 from sid.clustering.scores import PART_BYTES, Problem
+from sid.engine.threads import in_order, one_thread
 from sid.errors import InputError
 
 _LEAST_HELD = 4  # rows of each cluster that are held at the least, whatever the budget
@@ -53,13 +53,17 @@ def flow_assign(problem: Problem) -> Tensor:
     return torch.from_numpy(used.argmax(1)).to(problem.scores.device)
 
 
-def settle(problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> Tensor:
+def settle(problem: Problem, labels: Tensor, prices: Tensor, tolerance: float, leaving: Tensor | None = None) -> Tensor:
     """Labels within the bounds from labels that are least in distance plus price, by shortest paths over clusters.
 
     With a tolerance of 0 the result is optimal where the rows that may move fit the budget; rows within `tolerance`
     of a path's cost move along with it, which saves paths and costs at most `tolerance` for each such row.
+
+    Args:
+        leaving: (N,) float32, what it costs at these prices at the least if a row moves to another cluster; may be
+            overwritten. None: found where it is needed.
     """
-    graph = _Graph(problem, labels, prices, tolerance)
+    graph = _Graph(problem, labels, prices, tolerance, leaving)
     while (graph.excess > 0).any():
         graph.advance()
     return torch.from_numpy(graph.labels).to(labels.device)
@@ -74,10 +78,13 @@ class _Graph:
 
     Of each cluster only the rows that lie nearest to leaving it are held, as many as the budget allows, with their
     scores for all clusters; `reach` is what the first row that isn't held would cost. Paths that could be shorter
-    by such a row wait until the cluster's rows have been chosen again.
+    by such a row wait until the cluster's rows have been chosen again. What leaving costs a row is made once; from
+    then on the rows of a cluster have a lower bound, by how far prices have moved, and only the nearest are made again.
     """
 
-    def __init__(self, problem: Problem, labels: Tensor, prices: Tensor, tolerance: float) -> None:
+    def __init__(
+        self, problem: Problem, labels: Tensor, prices: Tensor, tolerance: float, leaving: Tensor | None
+    ) -> None:
         k = problem.clusters
         self.problem = problem
         self.tolerance = tolerance
@@ -94,7 +101,10 @@ class _Graph:
         self.rows: list[Ints] = [np.empty(0, np.int64)] * k
         self.scores: list[Singles] = [np.empty((0, k), np.float32)] * k
         self.reach: Floats = np.full(k, np.inf)
-        self.since: Floats = np.zeros((k, k))  # the potentials at which a cluster's rows were chosen
+        self.since: Floats = np.tile(self.potential[:k], (k, 1))  # potentials at which a cluster's rows were chosen
+        unknown = torch.full((problem.size,), -torch.inf)
+        self.leaving: Singles = (unknown if leaving is None else leaving).cpu().numpy()  # at the least
+        self.sure = np.zeros(problem.size, bool)  # whose leaving is no bound
         self.fresh = np.zeros(k, bool)
         by_cluster = self.labels.argsort(kind="stable")
         self.members: list[Ints] = np.split(by_cluster, np.cumsum(counts)[:-1])
@@ -104,7 +114,7 @@ class _Graph:
             self._link(node)
 
     def advance(self) -> None:
-        """Moves rows along shortest paths that share no cluster, from nodes with an excess to nodes with a deficit."""
+        """Moves rows along shortest paths, from nodes with an excess to nodes with a deficit."""
         distance, parent = self._shortest()
         targets = np.flatnonzero(self.excess < 0)
         targets = targets[distance[targets].argsort(kind="stable")]
@@ -112,13 +122,10 @@ class _Graph:
         if distance[targets[0]] > limit.min():
             self._hold(np.flatnonzero(limit < distance[targets[0]]))
             return
-        touched = np.zeros(len(distance), bool)
         reached = 0.0
         for target in targets[distance[targets] <= limit.min()]:
             path = _trace(parent, int(target))
-            nodes = [path[0][0], *(b for _, b in path)]
-            if not touched[nodes].any():
-                touched[nodes] = True
+            while self._open(path, distance):
                 reached = distance[target]
                 self._push(path)
         self.potential -= np.minimum(distance, reached)
@@ -146,20 +153,20 @@ class _Graph:
 
     def _hold(self, nodes: Ints) -> None:
         """Chooses which rows of these clusters are held, by what leaving costs at the potentials as they are."""
-        owned = [self._members(node) for node in nodes.tolist()]
-        members, owners = np.concatenate(owned), np.repeat(nodes, [len(rows) for rows in owned])
-        order = owners.argsort(kind="stable")
-        bounds = np.searchsorted(owners[order], np.stack([nodes, nodes + 1]))
-        if (bounds[1] - bounds[0]).max() > self.most:
-            leaving = self._leaving(members)
-            order = np.lexsort((leaving, owners))
-        for node, start, stop in zip(nodes.tolist(), *bounds.tolist(), strict=True):
-            held = order[start : min(stop, start + self.most)]
-            self.rows[node] = members[held]
-            self.reach[node] = leaving[order[start + self.most]] if stop - start > self.most else np.inf
-        held_rows = np.concatenate([self.rows[node] for node in nodes])
-        found = [part.cpu().numpy() for part in _scores(self.problem, held_rows)]
-        lengths = np.cumsum([len(self.rows[node]) for node in nodes])
+        owned = {node: self._members(node) for node in nodes.tolist()}
+        drift = self._drift()
+        for node, rows in owned.items():
+            if drift[node] > 0:
+                self.leaving[rows] -= np.float32(drift[node])
+                self.sure[rows] = False
+        many = {node: rows for node, rows in owned.items() if len(rows) > self.most}
+        self._look(many)
+        for node, rows in owned.items():
+            self.rows[node], self.reach[node] = self._nearest(rows) if node in many else (rows, np.inf)
+        held_rows = np.concatenate([self.rows[node] for node in owned])
+        numbers = torch.from_numpy(held_rows).to(self.problem.scores.device)
+        found = [np.empty((0, self.sink), np.float32), *(part.cpu().numpy() for part in self.problem.taken(numbers))]
+        lengths = np.cumsum([len(self.rows[node]) for node in owned])
         for node, part in zip(nodes.tolist(), np.split(np.concatenate(found), lengths[:-1]), strict=True):
             self.scores[node] = part
             self.costs[node, : self.sink] = self._least(node, part)
@@ -175,13 +182,39 @@ class _Graph:
         self.members[node] = rows[self.labels[rows] == node]
         return self.members[node]
 
-    def _leaving(self, rows: Ints) -> Floats:
+    def _nearest(self, rows: Ints) -> tuple[Ints, float]:
+        """The rows of a cluster to be held, those that leave at the least cost first, and what the next one costs."""
+        costs = self.leaving[rows]
+        near = costs.argpartition(self.most)[: self.most + 1]
+        near = near[np.lexsort((near, costs[near]))]
+        return rows[near[:-1]], float(costs[near[-1]])
+
+    def _look(self, owned: dict[int, Ints]) -> None:
+        """Makes what leaving costs, at the potentials as they are, for the rows of these clusters that may be held."""
+        doubtful = {node: rows[np.isneginf(self.leaving[rows])] for node, rows in owned.items()}
+        while doubtful:
+            found = np.concatenate(list(doubtful.values()))
+            if len(found):
+                self.leaving[found], self.sure[found] = self._leaving(found), True
+            doubtful = {node: self._doubtful(owned[node]) for node in owned}
+            doubtful = {node: rows for node, rows in doubtful.items() if len(rows)}
+
+    def _doubtful(self, rows: Ints) -> Ints:
+        """Rows of a cluster that are near to leaving by a bound alone, if any of those is that would be held."""
+        costs = self.leaving[rows]
+        first = rows[costs.argpartition(self.most)[: self.most + 1]]
+        if self.sure[first].all():
+            return first[:0]
+        some = min(2 * self.most, len(rows) - 1)
+        near = np.sort(rows[costs.argpartition(some)[: some + 1]])
+        return near[~self.sure[near]]
+
+    def _leaving(self, rows: Ints) -> Singles:
         """(n,) least growth of distance plus price at which each of these rows moves to another cluster."""
         prices = torch.from_numpy(self.potential[: self.sink]).float().to(self.problem.scores.device)
         pieces = ((rows[part], self.labels[rows[part]]) for part in parts(len(rows)))
         work = _Leaving(self.problem, prices)
-        leaving: Floats = np.concatenate([np.empty(0), *self.problem.engine.map(work, pieces, PART_BYTES)])
-        return leaving
+        return np.concatenate(list(self.problem.engine.map(work, pieces, PART_BYTES)))
 
     def _least(self, node: int, values: Singles) -> Floats:
         """(K,) least growth of the squared distance at which a row of (n, K) scores moves from here to each cluster."""
@@ -213,11 +246,24 @@ class _Graph:
 
         Since its rows were chosen, the cost of an edge has changed by what the potentials of its two ends have.
         """
-        prices = self.potential[: self.sink]
-        drift = (prices - self.since.diagonal()) - (prices - self.since).min(axis=1)
-        ahead = distance[: self.sink] + np.maximum(self.reach - drift, 0.0)
+        ahead = distance[: self.sink] + np.maximum(self.reach - self._drift(), 0.0)
         certain: Floats = np.where(self.fresh, np.inf, ahead)
         return certain
+
+    def _drift(self) -> Floats:
+        """(K,) by how much at most leaving a cluster has become cheaper since its rows were chosen."""
+        prices = self.potential[: self.sink]
+        drift: Floats = (prices - self.since.diagonal()) - (prices - self.since).min(axis=1)
+        return drift
+
+    def _open(self, path: list[tuple[int, int]], distance: Floats) -> bool:
+        """Whether rows are to move along a path, and it is still a shortest one, within the tolerance at each edge."""
+        if self.excess[path[0][0]] <= 0 or self.excess[path[-1][1]] >= 0:
+            return False
+        starts, ends = np.transpose(path)
+        reduced = self.costs[starts, ends] + self.potential[ends] - self.potential[starts]
+        through = distance[starts] + np.maximum(reduced, 0.0)
+        return bool((through <= distance[ends] + self.tolerance).all())
 
     def _push(self, path: list[tuple[int, int]]) -> None:
         """Moves as many rows along a path as its start can spare, its end can take and its edges bear."""
@@ -261,6 +307,7 @@ class _Graph:
             losers.add(a)
         for node, rows, values in arrivals:
             self.labels[rows] = node
+            self.leaving[rows], self.sure[rows] = -np.inf, False  # nothing is known
             self.arrived[node].append(rows)
             self.rows[node] = np.concatenate([self.rows[node], rows])
             self.scores[node] = np.concatenate([self.scores[node], values])
@@ -277,28 +324,20 @@ class _Leaving:
     problem: Problem
     prices: Tensor  # (K,) float32
 
-    def __call__(self, piece: tuple[Ints, Ints]) -> Floats:
+    @one_thread(torch.device("cpu"))
+    def __call__(self, piece: tuple[Ints, Ints]) -> Singles:
         """(n,)."""
-        rows, labels = piece
-        owners = torch.from_numpy(labels).to(self.prices.device)[:, None]
-        found = []
-        start = 0
-        for part in _scores(self.problem, rows):
-            values = 2 * part - self.prices
-            own = owners[start : start + len(part)]
-            start += len(part)
+        rows, owners = (torch.from_numpy(each).to(self.prices.device) for each in piece)
+
+        def leaving(part: slice) -> Tensor:
+            values = 2 * self.problem.scores.take(rows[part]) - self.prices
+            own = owners[part][:, None]
             stay = values.gather(1, own)
-            found.append((stay.flatten() - values.scatter_(1, own, -torch.inf).amax(1)).double().cpu().numpy())
-        leaving: Floats = np.concatenate(found)
-        return leaving
+            return stay.flatten() - values.scatter_(1, own, -torch.inf).amax(1)
 
-
-def _scores(problem: Problem, rows: Ints) -> Iterator[Tensor]:
-    """x.c - |c|^2 / 2 of the rows of these numbers, (n, K) for one chunk after the other."""
-    device = problem.scores.device
-    yield torch.empty(0, problem.clusters, device=device)
-    for part in problem.chunks(len(rows)):
-        yield problem.scores.take(torch.from_numpy(rows[part]).to(device))
+        found = [costs for _, costs in in_order(self.problem.chunks(len(rows)), leaving, self.prices.device)]
+        made: Singles = torch.cat(found).cpu().numpy()
+        return made
 
 
 def _trace(parent: Ints, node: int) -> list[tuple[int, int]]:
