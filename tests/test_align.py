@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from bench.align import hit_rate
-from sid.align import methods
+from sid.align import methods, within
 from sid.align.base import Aligned, Aligner, Behaviour, Inputs, load
 from sid.align.behaviour import read_behaviour
 from sid.align.directions import Directions, centre_of, normalised
@@ -357,6 +357,17 @@ def test_whitening_brings_items_of_a_kind_together_that_a_loud_direction_keeps_a
     plain = align(inputs(vectors, split, alpha=0.0, whiten=0))[0]
     white = align(inputs(vectors, split, alpha=0.0, whiten=0.25))[0]
     assert within_kinds(white, cold) > 1.3 * within_kinds(plain, cold)
+
+
+def test_whitening_by_half_of_the_items_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, split = shop(warm=300)
+    units, graph = Directions.of(vectors, centre_of(vectors)).units, Graph.of(split, 300, 5, 0.7)
+    whole = whitening(graph, units, 0.25)
+    monkeypatch.setattr(within, "_ROWS", 150)
+    half = whitening(graph, units, 0.25)
+    assert whole is not None
+    assert half is not None
+    assert 0 < np.abs(half - whole).max() < 0.2
 
 
 def test_items_used_together_that_are_all_alike_leave_nothing_to_whiten() -> None:

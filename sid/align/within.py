@@ -21,6 +21,7 @@ from sid.arrays import Blank, Vectors, chunks
 SHRINKAGE = 0.3
 """Weight of the multiple of the identity."""
 
+_ROWS = 1 << 17  # items whose pairs are looked at, evenly spread if there are more
 _BLOCK_BYTES = 256 << 20
 
 Doubles = NDArray[np.float64]
@@ -57,7 +58,9 @@ def whitened(units: Vectors, by: NDArray[np.float32] | None, blank: Blank) -> Ve
 def _differences(graph: Graph, units: Vectors) -> Doubles:
     """(D, D) the sum over pairs of (u - v) (u - v)', times their weights: U' (degrees - graph) U, U the directions."""
     total = np.zeros((units.shape[1], units.shape[1]))
-    for part in chunks(len(units), 40 * units.shape[1], _BLOCK_BYTES):
-        own = units[part]
-        total += own.T @ ((own - graph.means(part, units, None)) * graph.degrees[part, None].astype(np.float32))
+    picked = np.unique(np.linspace(0, len(units) - 1, min(len(units), _ROWS)).astype(np.int64))
+    for part in chunks(len(picked), 40 * units.shape[1], _BLOCK_BYTES):
+        rows = picked[part]
+        own, weights = units[rows], graph.degrees[rows, None].astype(np.float32)
+        total += own.T @ ((own - graph.means(rows, units, None)) * weights)
     return (total + total.T) / 2
