@@ -25,7 +25,7 @@ from sid.params import Fuse
 
 Rows = NDArray[np.int64]
 
-_TOLERANCE, _MAX_STEPS = 1e-6, 60  # of the singular vectors: a block method, since groups of items apart share values
+_TOLERANCE, _MAX_STEPS = 1e-6, 20  # of the singular vectors: a block method, since groups of items apart share values
 
 
 def align(inputs: Inputs, make: Make) -> Aligned:
