@@ -183,7 +183,8 @@ class Contrastive(Section):
 class Fuse(Section):
     """`align.fuse`: behaviour vectors appended to those of the text."""
 
-    smooth: bool
+    alpha: Annotated[float, Field(ge=0, le=1)]
+    whiten: Annotated[float, Field(ge=0, le=0.5)]
     share: Annotated[float, Field(ge=0, le=1)]
     dim: Annotated[int, Field(ge=1, le=4096)]
 

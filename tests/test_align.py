@@ -22,7 +22,7 @@ from sid.align.directions import Directions, centre_of, normalised
 from sid.align.figures import figures
 from sid.align.graph import Graph, HeldOut
 from sid.align.ridge import Ridge
-from sid.align.smooth import Trial
+from sid.align.smoothing import Trial
 from sid.align.within import SHRINKAGE, whitening
 from sid.arrays import Vectors
 from sid.errors import InputError
@@ -466,9 +466,9 @@ def test_there_are_fewer_factors_than_items_with_neighbours() -> None:
 
 def test_fuse_smooths_the_text_as_smooth_would() -> None:
     vectors, split = shop()
-    beside, done = align(inputs(vectors, split, "fuse", smooth=True))
-    smooth, alone = align(inputs(vectors, split, "smooth"))
-    plain, _ = align(inputs(vectors, split, "fuse", smooth=False))
+    beside, done = align(inputs(vectors, split, "fuse", alpha=0.3, whiten=0.1))
+    smooth, alone = align(inputs(vectors, split, "smooth", alpha=0.3, whiten=0.1))
+    plain, _ = align(inputs(vectors, split, "fuse", alpha=0.0, whiten=0.0))
     centre, scale = centre_of(vectors), done.aligner.arrays["scales"][0]
     np.testing.assert_allclose(beside[:, :16], (smooth - centre) * scale, atol=1e-5)
     np.testing.assert_allclose(plain[:, :16], (vectors - centre) * scale, atol=1e-5)

@@ -56,7 +56,7 @@ def all_steps(folder: Path, dim: int) -> dict[str, float]:
     import polars as pl
 
     from sid import arrays, params
-    from sid.align import smooth
+    from sid.align import smoothing
     from sid.align.base import Inputs
     from sid.align.methods import METHODS, align
     from sid.catalogue import cleaning, embeddings
@@ -79,7 +79,7 @@ def all_steps(folder: Path, dim: int) -> dict[str, float]:
     for bounded in (kmeans.kmeans, balanced.balanced_kmeans, balanced.share_out):
         bounded.__kwdefaults__["budget_mib"] = 8
     trials.WORK = 0
-    smooth._BLOCK_BYTES = CHUNK
+    smoothing._BLOCK_BYTES = CHUNK
     wanted = params.load(ROOT / "params.yaml", methods.CONFIGS)
     source = embeddings.open_embeddings(folder / f"{dim}.npy", "item_id", "embedding")
     prepared = folder / f"prepared-{dim}.npy"

@@ -18,10 +18,10 @@ from sid.align.base import UNCHANGED, USUAL_EVIDENCE, Aligned, Aligner, Inputs, 
 from sid.align.directions import Directions, centre_of, normalised
 from sid.align.graph import Graph
 from sid.align.ridge import Ridge
-from sid.align.smooth import smoothed
+from sid.align.smoothing import smoothed
 from sid.arrays import Vectors, chunks
 from sid.files import round6
-from sid.params import Fuse
+from sid.params import Fuse, Smooth
 
 Rows = NDArray[np.int64]
 
@@ -57,14 +57,14 @@ def align(inputs: Inputs, make: Make) -> Aligned:
     beside, explained = ridge.fit()
     scales = _scales(found, behaviour, config.share)
     texts, moved = inputs.vectors, UNCHANGED
-    if config.smooth:
+    if config.alpha or config.whiten:
 
         def keep(dim: int) -> Vectors:
             nonlocal texts
             texts = inputs.blank((len(inputs.vectors), dim))
             return texts
 
-        moved = smoothed(inputs, inputs.wanted.smooth, keep)
+        moved = smoothed(inputs, _smoothing(config), keep)
     arrays = {"centre": found.centre, **moved.aligner.arrays, "beside": beside, "scales": scales}
     dim = found.units.shape[1]
     out = make(dim + behaviour.shape[1])
@@ -80,6 +80,10 @@ def align(inputs: Inputs, make: Make) -> Aligned:
         "behaviour_explained": round6(explained),
     }
     return Aligned(Aligner("fuse", arrays), figures, (*warnings, *moved.warnings))
+
+
+def _smoothing(config: Fuse) -> Smooth:
+    return Smooth(alpha=config.alpha, evidence=0.0, hops=1, popularity=0.0, whiten=config.whiten)
 
 
 def factors(graph: Graph, known: Rows, dim: int, seed: int) -> Vectors:

@@ -378,7 +378,7 @@ def _move(source: Path, at: int, target: Path, to: int, size: int) -> None:
     """Bytes of a file to a place in another, or further up in the same one."""
     if size == 0 or (source == target and at == to):
         return
-    # opened anew each time: only then do network file systems show what another machine wrote
+    # opened each time: only then do network file systems show what another machine wrote
     with source.open("rb") as old, target.open("r+b") as new:
         old.seek(at)
         new.seek(to)
