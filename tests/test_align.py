@@ -359,6 +359,25 @@ def test_whitening_brings_items_of_a_kind_together_that_a_loud_direction_keeps_a
     assert within_kinds(white, cold) > 1.3 * within_kinds(plain, cold)
 
 
+@pytest.mark.parametrize("method", ["smooth", "fuse"])
+@pytest.mark.parametrize(("copies", "warm"), [(2, 1), (10, 20)])
+def test_items_used_together_with_equal_vectors_stay_finite(method: str, copies: int, warm: int) -> None:
+    vectors = np.repeat(np.random.default_rng(0).normal(size=(200 // copies, 8)), copies, axis=0).astype(np.float32)
+    aligned, done = align(inputs(vectors, table([[*range(copies * k, copies * (k + 1))] for k in range(warm)]), method))
+    assert np.isfinite(aligned).all()
+    assert all(np.isfinite(array).all() for array in done.aligner.arrays.values())
+    assert "whiten" not in done.aligner.arrays
+
+
+@pytest.mark.parametrize("equal", [120, 200])
+def test_behaviour_counts_where_most_items_have_one_vector(equal: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    vectors[:equal] = vectors[0]
+    users = [np.random.default_rng(user).choice(200, 6).tolist() for user in range(80)]
+    aligned, _ = align(inputs(vectors, table(users), "fuse", share=0.5))
+    assert aligned[:, 8:].var(axis=0).sum() > 0.1 * max(aligned[:, :8].var(axis=0).sum(), 1e-3)
+
+
 def test_whitening_by_half_of_the_items_is_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, split = shop(warm=300)
     units, graph = Directions.of(vectors, centre_of(vectors)).units, Graph.of(split, 300, 5, 0.7)
@@ -508,6 +527,18 @@ def test_a_broken_file_of_behaviour_is_refused(ids: list[str], value: float, pro
     file = behaviour_file(tmp_path / "b.parquet", ids, [[1.0, 2.0], [value, 2.0]])
     with pytest.raises(InputError, match=problem):
         read_behaviour(file, pl.Series(["0", "1", "2"]), "item_id", "embedding")
+
+
+def test_behaviour_that_cannot_be_told_whose_it_is(tmp_path: Path) -> None:
+    ids = pl.Series(["0", "1", "2"])
+    np.save(tmp_path / "b.npy", np.ones((3, 2), np.float32))
+    with pytest.raises(InputError, match=r"b\.npy: has vectors without ids, align\.behaviour needs a column item_id"):
+        read_behaviour(tmp_path / "b.npy", ids, "item_id", "embedding")
+    with pytest.raises(InputError, match=r"\(align\.behaviour must name one"):
+        read_behaviour(tmp_path / "none.parquet", ids, "item_id", "embedding")
+    pl.DataFrame({"item_id": ["0", "1"], "embedding": [[1.0, 2.0], None]}).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(InputError, match="item '1' has no vector"):
+        read_behaviour(tmp_path / "b.parquet", ids, "item_id", "embedding")
 
 
 def test_behaviour_of_equal_vectors_adds_nothing() -> None:
@@ -729,6 +760,7 @@ def test_beside_a_release_its_aligner_takes_every_item(project: Project, monkeyp
     project.succeed("align")
     vectors = np.load(project.path("data/prepared/embeddings.npy"))
     np.testing.assert_array_equal(np.load(project.path("data/aligned.npy")), aligner.apply(vectors))
+    assert "by their text alone" in project.report("align")["warnings"][0]
     project.params(release__mode="refresh")
     project.succeed("align")
     np.testing.assert_array_equal(np.load(project.path("data/aligned.npy")), vectors)

@@ -18,24 +18,31 @@ def read_behaviour(
     """The vectors of those prepared items that the file has, and a warning where it has others.
 
     Args:
-        path: as `open_embeddings` takes it.
+        path: as `open_embeddings` takes it, with ids.
         item_ids: (N,) the prepared items' ids.
 
     Raises:
-        InputError: what `open_embeddings` refuses, an id twice, NaN or Inf, or none of the prepared items.
+        InputError: what `open_embeddings` refuses, no ids, an id twice, rows without a vector, values
+            that aren't finite in float32, or none of the prepared items.
     """
-    source = open_embeddings(path, item_id_column, embedding_column)
+    source = open_embeddings(path, item_id_column, embedding_column, key="align.behaviour")
+    if source.numbered:
+        raise InputError(f"{path}: has vectors without ids, align.behaviour needs a column {item_id_column}")
     places = pl.DataFrame({"item_id": item_ids, "row": np.arange(len(item_ids))})
     vectors, rows, unknown = [], [], 0
     for chunk in source.chunks():
         found = pl.DataFrame({"item_id": chunk.item_ids}).join(places, "item_id", "left", maintain_order="left")["row"]
         here = found.is_not_null().to_numpy()
         unknown += int((~here).sum())
-        values = np.asarray(chunk.vectors, np.float32)[here]
+        with np.errstate(over="ignore"):
+            values = np.asarray(chunk.vectors, np.float32)[here]
         bad = ~np.isfinite(values).all(axis=1)
         if bad.any():
-            name = chunk.item_ids.filter(pl.Series(here))[int(bad.argmax())]
-            raise InputError(f"{path}: the vector of item {name!r} has NaN or Inf, must be finite")
+            first = int(bad.argmax())
+            name = chunk.item_ids.filter(pl.Series(here))[first]
+            if chunk.missing[here][first]:
+                raise InputError(f"{path}: item {name!r} has no vector, leave it out or give it one")
+            raise InputError(f"{path}: the vector of item {name!r} has NaN or Inf, must be finite in float32")
         vectors.append(values)
         rows.append(found.drop_nulls().to_numpy())
     which = np.concatenate(rows).astype(np.int64)

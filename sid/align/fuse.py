@@ -109,6 +109,8 @@ def factors(graph: Graph, known: Rows, dim: int, seed: int) -> Vectors:
 
 def _scales(found: Directions, behaviour: Vectors, share: float) -> NDArray[np.float32]:
     """(2,) what text and behaviour are multiplied by, so that `share` of the variance comes from the second."""
-    text = float(np.median(found.lengths)) ** 2  # the median is no outlier's
+    lengths = found.lengths.astype(np.float64)
+    text = float(np.median(lengths)) ** 2  # the median is no outlier's; where most items have one vector, it is 0
+    text = text or float((lengths**2).mean()) or 1.0
     other = float(behaviour.var(axis=0, dtype=np.float64).sum())
     return np.array([(1 - share) ** 0.5, (share * text / other) ** 0.5 if other > 0 else 0.0], np.float32)

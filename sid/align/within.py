@@ -21,6 +21,7 @@ from sid.arrays import Blank, Vectors, chunks
 SHRINKAGE = 0.3
 """Weight of the multiple of the identity."""
 
+_ALIKE = 1e-5  # mean squared difference at which items that are used together are all alike, but for rounding
 _ROWS = 1 << 17  # items whose pairs are looked at, evenly spread if there are more
 _BLOCK_BYTES = 256 << 20
 
@@ -38,11 +39,11 @@ def whitening(graph: Graph, units: Vectors, power: float) -> NDArray[np.float32]
     if power == 0:
         return None
     found = _differences(graph, units)
-    mean = float(np.trace(found)) / len(found)
-    if not mean > 0:  # items that are used together are all alike
+    total = float(np.trace(found))
+    if not total > _ALIKE:
         return None
-    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * found / mean + SHRINKAGE * np.eye(len(found)))
-    return np.asarray((vectors * values**-power) @ vectors.T, np.float32)
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * found * (len(found) / total) + SHRINKAGE * np.eye(len(found)))
+    return np.asarray((vectors * np.maximum(values, SHRINKAGE) ** -power) @ vectors.T, np.float32)
 
 
 def whitened(units: Vectors, by: NDArray[np.float32] | None, blank: Blank) -> Vectors:
@@ -56,11 +57,11 @@ def whitened(units: Vectors, by: NDArray[np.float32] | None, blank: Blank) -> Ve
 
 
 def _differences(graph: Graph, units: Vectors) -> Doubles:
-    """(D, D) the sum over pairs of (u - v) (u - v)', times their weights: U' (degrees - graph) U, U the directions."""
+    """(D, D) half the mean over pairs of (u - v) (u - v)', by their weights: U' (degrees - graph) U of directions U."""
     total = np.zeros((units.shape[1], units.shape[1]))
     picked = np.unique(np.linspace(0, len(units) - 1, min(len(units), _ROWS)).astype(np.int64))
     for part in chunks(len(picked), 40 * units.shape[1], _BLOCK_BYTES):
         rows = picked[part]
         own, weights = units[rows], graph.degrees[rows, None].astype(np.float32)
         total += own.T @ ((own - graph.means(rows, units, None)) * weights)
-    return (total + total.T) / 2
+    return (total + total.T) / (2 * max(float(graph.degrees[picked].sum()), 1e-300))

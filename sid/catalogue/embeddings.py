@@ -104,6 +104,11 @@ class EmbeddingSource(ABC):
         """The pieces in order, without ids."""
 
     @property
+    def numbered(self) -> bool:
+        """Whether rows have no ids but their numbers."""
+        return False
+
+    @property
     def in_turn(self) -> bool:
         """Whether a piece can only be read once those before it are: its ids begin where theirs end."""
         return self.rows is None and self.names is not None
@@ -157,7 +162,11 @@ class EmbeddingSource(ABC):
 
 
 def open_embeddings(
-    path: str | Path, item_id_column: str, embedding_column: str, ids: Path | None = None
+    path: str | Path,
+    item_id_column: str,
+    embedding_column: str,
+    ids: Path | None = None,
+    key: str = "prepare.embeddings",
 ) -> EmbeddingSource:
     """Open embeddings without reading them.
 
@@ -167,6 +176,7 @@ def open_embeddings(
         item_id_column, embedding_column: of a table: ids of any type; lists of numbers, or such lists as text. Without
             `embedding_column`, columns of numbers called 0, 1, 2 ... (with any common beginning) are its dimensions.
         ids: a file of the ids in the order of the rows, where they are beside the vectors.
+        key: of params.yaml that names the path, for messages.
 
     Raises:
         InputError: nothing there, another kind of file, broken, not 2-D numbers, a column missing or of another
@@ -174,7 +184,7 @@ def open_embeddings(
     """
     path = Path(path)
     beside = [] if ids is None else [ids]
-    found = find(path, "prepare.embeddings", KINDS, beside)
+    found = find(path, key, KINDS, beside)
     if path.is_dir():
         refuse_links_of_splits(path)
     names = None if ids is None else read_ids(ids, item_id_column)
@@ -229,6 +239,10 @@ class _ArraySource(EmbeddingSource):
     kind: str = ""
     columns: tuple[str, str] = ("", "")
     opened: tuple[arrays.Matrix, ...] = ()
+
+    @property
+    def numbered(self) -> bool:
+        return self.names is None
 
     @property
     def reader(self) -> Reader:
