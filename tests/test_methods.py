@@ -239,13 +239,15 @@ def skewed() -> np.ndarray:
 
 
 def test_the_catalogues_slack_is_the_fits_unless_someone_says_otherwise() -> None:
-    vectors, wanted = skewed(), settings("rqkmeans_constrained", num_emb_list=(16, 16))
-    section = wanted.methods["rqkmeans_constrained"].model_copy(update={"slack": 20})
-    wanted = dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_constrained": section})
-    fit = methods.fit(vectors, wanted)
-    trained = fit.curve[-1]["mse"]
+    vectors = skewed()
 
-    def error(slack: int | None) -> float:
+    def errors(slack: int | None, seed: int) -> float:
+        """The error, relative to the fit's own."""
+        wanted = settings("rqkmeans_constrained", num_emb_list=(16, 16), seed=seed)
+        section = wanted.methods["rqkmeans_constrained"].model_copy(update={"slack": 20})
+        fit = methods.fit(
+            vectors, dataclasses.replace(wanted, methods={**wanted.methods, "rqkmeans_constrained": section})
+        )
         index = Index(assignment="auto", slack=slack)
         codes, used = assign(fit.quantizer, vectors, index)
         assert used == "balanced"
@@ -253,11 +255,11 @@ def test_the_catalogues_slack_is_the_fits_unless_someone_says_otherwise() -> Non
         for column in codes.T:
             counts = np.bincount(column, minlength=16)
             assert low <= counts.min() <= counts.max() <= high
-        return float(((vectors - fit.quantizer.decode(codes)) ** 2).mean())
+        return float(((vectors - fit.quantizer.decode(codes)) ** 2).mean()) / float(fit.curve[-1]["mse"])
 
-    assert wanted.index.slack is None
-    assert error(None) == pytest.approx(trained, rel=0.02)
-    assert error(1) > 1.5 * trained
+    assert settings("rqkmeans_constrained").index.slack is None
+    assert np.median([errors(None, seed) for seed in range(7)]) == pytest.approx(1, abs=0.02)
+    assert min(errors(1, seed) for seed in range(3)) > 1.5
 
 
 def test_the_slack_of_codebooks_whose_fit_bounded_nothing_is_minionerecs() -> None:
