@@ -50,7 +50,7 @@ def figures(inputs: Inputs, done: Aligned, aligned: Vectors | None, warnings: Se
         figures that need a search, `neighbours_kept` is 1 and the others are None.
     """
     vectors, method = inputs.vectors, inputs.wanted.method
-    if method == "none":
+    if method == done.aligner.method == "none":
         known = {"method": method, "applied": method, "items": len(vectors), "dim": int(vectors.shape[1])}
         return {**UNKNOWN, **known, "warnings": list(warnings)}
     graph = inputs.graph
