@@ -57,6 +57,7 @@ _ALIGN = {
     "pairs_shown": ("Training pairs", "that the network saw"),
     "behaviour_dim": ("Dimensions of behaviour", "in each vector"),
     "behaviour_items": ("Items with behaviour", "with a behaviour vector of their own"),
+    "behaviour_explained": ("Behaviour predicted from text", "R² on held-out items, for items without behaviour"),
 }
 _CONTROLS = {
     "random": "the same transformer on random Semantic IDs: what it can memorize without similarity",
