@@ -19,12 +19,13 @@ from sid.align import methods, within
 from sid.align.base import Aligned, Aligner, Behaviour, Inputs, load
 from sid.align.behaviour import read_behaviour
 from sid.align.directions import Directions, centre_of, normalised
+from sid.align.factors import factors
 from sid.align.figures import figures
 from sid.align.graph import Graph, HeldOut
 from sid.align.ridge import Ridge
 from sid.align.smoothing import Trial
 from sid.align.within import SHRINKAGE, whitening
-from sid.arrays import Vectors
+from sid.arrays import Vectors, in_memory, scratch
 from sid.errors import InputError
 from sid.interactions import Split
 from sid.interactions.read import read_interactions
@@ -461,18 +462,40 @@ def test_the_share_of_the_variance_is_the_one_asked_for() -> None:
 
 
 def test_factors_are_those_of_a_dense_decomposition() -> None:
-    from sid.align.fuse import factors
-
     generator = np.random.default_rng(0)
     graph = Graph.of(table([generator.choice(40, 8, p=np.arange(40) / 780).tolist() for _ in range(60)]), 40, 3, 0.7)
     known = np.flatnonzero(graph.degrees > 0)
-    found = factors(graph, known, 4, 0)
+    found = factors(graph, 4, 0, in_memory)[known]
     scale = np.sqrt(graph.degrees[known])
-    left, values, _ = np.linalg.svd(dense(graph)[known][:, known] / scale[:, None] / scale)
-    wanted = left[:, :4] * np.sqrt(values[:4])
+    values, turn = np.linalg.eigh(dense(graph)[known][:, known] / scale[:, None] / scale)
+    wanted = turn[:, -4:] * values[-4:]
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     wanted *= (graph.degrees[known] / (graph.degrees[known] + 8))[:, None]
     np.testing.assert_allclose(found @ found.T, wanted @ wanted.T, atol=1e-3)
+
+
+def test_factors_of_groups_that_are_apart_and_of_a_single_pair() -> None:
+    apart = Graph.of(table([[3 * k, 3 * k + 1, 3 * k + 2] for k in range(20)]), 70, 3, 0.7)
+    found = factors(apart, 30, 0, in_memory)
+    assert found.shape == (70, 30)
+    assert not found[60:].any()
+    near = normalised(found[:60]) @ normalised(found[:60]).T
+    same = np.arange(60)[:, None] // 3 == np.arange(60) // 3
+    assert near[same].min() > 0.3 > np.abs(near[~same]).mean() + 0.1
+    pair, _ = align(inputs(shop()[0], table([[4, 9]]), "fuse", whiten=0.0))
+    assert pair.shape == (300, 17)
+    assert not pair[:, 16].any()  # both items get the same number, which tells nothing
+
+
+def test_factors_do_not_depend_on_where_they_lie_and_on_the_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(0)
+    graph = Graph.of(table([draw.choice(300, 6).tolist() for _ in range(400)]), 300, 3, 0.7)
+    whole = factors(graph, 8, 0, in_memory)
+    monkeypatch.setattr("sid.align.factors._BLOCK_BYTES", 16 * 24 * 50)
+    there = factors(graph, 8, 0, scratch(tmp_path))
+    np.testing.assert_allclose(there @ there.T, whole @ whole.T, atol=1e-3)
 
 
 def test_there_are_fewer_factors_than_items_with_neighbours() -> None:

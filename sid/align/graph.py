@@ -91,6 +91,10 @@ class Graph:
         found: sparse.csr_array = (self.after[rows] + self.before[rows]).tocsr()
         return found
 
+    def products(self, rows: slice, vectors: Vectors) -> Vectors:
+        """(n, D) float32: the sum of the vectors (N, D) of some items' neighbours, times the weights of the pairs."""
+        return np.asarray(self.after[rows] @ vectors + self.before[rows] @ vectors, np.float32)
+
     def means(self, rows: slice | NDArray[np.int64], vectors: Vectors, weights: NDArray[np.float32] | None) -> Vectors:
         """(n, D) the weighted mean of the vectors (N, D) of some items' neighbours; zeros where there are none.
 
