@@ -15,7 +15,7 @@ from sid.align.directions import normalised
 from sid.align.graph import Graph
 from sid.arrays import Blank, Vectors, chunks
 
-_STEPS = 16  # more of them change what is near to what by less than the seed does
+_STEPS = 8  # more of them change what is near to what by less than the seed does
 _SPARE = 16  # columns beyond those that are kept, which makes the last ones exact sooner
 _NOTHING = 1e-10  # of the largest square: below this, a direction of float32 columns is rounding
 _BLOCK_BYTES = 256 << 20
