@@ -125,6 +125,23 @@ def test_archives_that_are_refused(tmp_path: Path, name: str, write: Any, value:
         prepared(tmp_path, write(tmp_path / name, value))
 
 
+@pytest.mark.parametrize("content", [b"", b"\x80\x04rubbish", b"PK\x03\x04rubbish"])
+def test_what_is_no_archive_is_called_broken(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.npz: broken, or not a \.npz file \("):
+        prepared(tmp_path, tmp_path / "a.npz")
+
+
+def test_an_empty_folder_named_like_a_shard_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shards" / "part-0.npy").mkdir(parents=True)
+    np.save(tmp_path / "shards" / "part-1.npy", VECTORS)
+    with pytest.raises(InputError, match=r"part-0\.npy: is an empty folder with the name of a data file"):
+        prepared(tmp_path, tmp_path / "shards")
+    (tmp_path / "shards" / "part-0.npy").rmdir()
+    (tmp_path / "shards" / "more").mkdir()
+    prepared(tmp_path, tmp_path / "shards")
+
+
 @pytest.mark.parametrize(
     "name",
     [

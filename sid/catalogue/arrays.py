@@ -77,14 +77,18 @@ def _npy(path: Path) -> NDArray[Any]:
 
 def _npz(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            if file.read(2) == b"PK":
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    return {name: archive[name] for name in archive.files}
     except NPY_ERRORS as error:
         if "Python objects" in str(error) or "allow_pickle" in str(error):
             raise InputError(f"{path}: holds pickled objects, must hold arrays of numbers and of text") from None
         raise InputError(f"{path}: broken, or not a .npz file ({error})") from None
     except Exception as error:
         raise InputError(f"{path}: broken, or not a .npz file ({error})") from None
+    raise InputError(f"{path}: broken, or not a .npz file (it must begin as a ZIP archive does)")
 
 
 def _torch(path: Path) -> dict[str, Any]:

@@ -186,6 +186,8 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
+        if not folders and not names and top != str(folder) and kind_of(Path(top)) is not None:
+            raise InputError(f"{top}: is an empty folder with the name of a data file; put its files back or remove it")
         folders[:] = [name for name in folders if not _hidden(name)]
         found += [Path(top, name) for name in names if not _hidden(name)]
     yield from sorted(found, key=lambda path: natural(str(path.relative_to(folder))))
