@@ -487,6 +487,15 @@ def test_factors_of_groups_that_are_apart_and_of_a_single_pair() -> None:
     assert not pair[:, 16].any()  # both items get the same number, which tells nothing
 
 
+@pytest.mark.parametrize("length", [2, 3])
+def test_factors_of_many_short_histories_keep_what_is_used_together(length: int) -> None:
+    """Pairs and chains have two sides, so for each eigenvalue there is one of the other sign."""
+    users = [list(range(length * k, length * (k + 1))) for k in range(200)]
+    graph = Graph.of(table(users), length * 200, 1, 1.0)
+    found = normalised(factors(graph, 64, 0, in_memory))
+    assert min(float(found[user[0]] @ found[user[1]]) for user in users) > 0.99
+
+
 def test_factors_do_not_depend_on_where_they_lie_and_on_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -564,11 +573,12 @@ def test_behaviour_that_cannot_be_told_whose_it_is(tmp_path: Path) -> None:
         read_behaviour(tmp_path / "b.parquet", ids, "item_id", "embedding")
 
 
-def test_behaviour_of_equal_vectors_adds_nothing() -> None:
+def test_behaviour_of_equal_vectors_adds_nothing_and_says_so() -> None:
     vectors, split = shop()
     behaviour = Behaviour(np.ones((300, 3), np.float32), np.arange(300))
-    aligned, _ = align(inputs(vectors, split, "fuse", behaviour=behaviour))
+    aligned, done = align(inputs(vectors, split, "fuse", behaviour=behaviour))
     assert not aligned[:, 16:].any()
+    assert done.warnings == ("all items that have behaviour have the same, so that it adds nothing to the text",)
 
 
 # contrastive
@@ -642,6 +652,21 @@ def test_an_aligner_holds_nothing_but_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", centre=np.zeros(3, np.float32))
     with pytest.raises(InputError, match="holds no aligner of format"):
         load(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", format=np.array(["x"]))
+    with pytest.raises(InputError, match="holds no aligner of format"):
+        load(tmp_path / "c.npz")
+    (tmp_path / "d.npz").write_text("x")
+    with pytest.raises(InputError, match=r"run the align stage \(it is no \.npz file\)"):
+        load(tmp_path / "d.npz")
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"shift": np.ones((2, 2))}, {"centre": np.ones(3), "shift": np.ones((2, 2))}, {"centre": np.float32(1)}]
+)
+def test_arrays_that_fit_no_aligner_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
+    Aligner("smooth", {name: np.asarray(array, np.float32) for name, array in arrays.items()}).save(tmp_path / "a.npz")
+    with pytest.raises(InputError, match=r"a\.npz: its arrays \w+(, shift)? don't fit together, run the align stage"):
+        load(tmp_path / "a.npz")
 
 
 # the stage

@@ -125,20 +125,29 @@ def test_archives_that_are_refused(tmp_path: Path, name: str, write: Any, value:
         prepared(tmp_path, write(tmp_path / name, value))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04rubbish", b"PK\x03\x04rubbish"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04rubbish", b"PK\x03\x04rubbish", b"PK hello"])
 def test_what_is_no_archive_is_called_broken(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.npz: broken, or not a \.npz file \("):
         prepared(tmp_path, tmp_path / "a.npz")
 
 
-def test_an_empty_folder_named_like_a_shard_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "shards" / "part-0.npy").mkdir(parents=True)
+@pytest.mark.parametrize("inside", ["", "_SUCCESS", ".DS_Store", "sub/"])
+def test_a_shard_folder_without_data_is_refused(tmp_path: Path, inside: str) -> None:
+    lost = tmp_path / "shards" / "part-0.npy"
+    lost.mkdir(parents=True)
+    if inside:
+        (lost / inside).mkdir() if inside.endswith("/") else (lost / inside).touch()
     np.save(tmp_path / "shards" / "part-1.npy", VECTORS)
-    with pytest.raises(InputError, match=r"part-0\.npy: is an empty folder with the name of a data file"):
+    with pytest.raises(InputError, match=r"part-0\.npy: a folder with the name of a data file but no data"):
         prepared(tmp_path, tmp_path / "shards")
-    (tmp_path / "shards" / "part-0.npy").rmdir()
-    (tmp_path / "shards" / "more").mkdir()
+
+
+def test_other_empty_folders_and_links_to_shards_are_no_matter(tmp_path: Path) -> None:
+    for name in ("more", "photos.jpg", "part-0.npy"):
+        (tmp_path / "shards" / name).mkdir(parents=True)
+    np.save(tmp_path / "shards" / "part-0.npy" / "0.npy", VECTORS)
+    (tmp_path / "shards" / "latest.npy").symlink_to("part-0.npy")
     prepared(tmp_path, tmp_path / "shards")
 
 

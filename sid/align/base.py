@@ -107,13 +107,19 @@ def load(path: str | Path) -> Aligner:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
     except (*NPY_ERRORS, BadZipFile, KeyError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: can't be read as an aligner, run the align stage ({error})") from None
-    if int(found.pop("format", np.int64(0))) != FORMAT:
+        reason = "it is no .npz file" if "pickle" in str(error) else error
+        raise InputError(f"{path}: can't be read as an aligner, run the align stage ({reason})") from None
+    if not np.array_equal(found.pop("format", np.int64(0)), np.int64(FORMAT)):
         raise InputError(f"{path}: holds no aligner of format {FORMAT}, run the align stage")
     method = str(found.pop("method", ""))
     if bad := [name for name, array in found.items() if array.dtype != np.float32 or not np.isfinite(array).all()]:
         raise InputError(f"{path}: {', '.join(bad)} must be finite float32")
-    return Aligner(method, found)
+    aligner = Aligner(method, found)
+    try:
+        aligner.apply(np.zeros((0, len(found.get("centre", ()))), np.float32))
+    except (KeyError, ValueError, IndexError, TypeError):
+        raise InputError(f"{path}: its arrays {', '.join(found)} don't fit together, run the align stage") from None
+    return aligner
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ def align(inputs: Inputs, make: Make) -> Aligned:
             return texts
 
         moved = smoothed(inputs, _smoothing(config), keep)
+    if config.share and not scales[1]:
+        warnings = (*warnings, "all items that have behaviour have the same, so that it adds nothing to the text")
     arrays = {"centre": found.centre, **moved.aligner.arrays, "beside": beside, "scales": scales}
     dim = found.units.shape[1]
     out = make(dim + behaviour.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def _npy(path: Path) -> NDArray[Any]:
 def _npz(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            if file.read(2) == b"PK":
+            if zipfile.is_zipfile(file):
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as archive:
                     return {name: archive[name] for name in archive.files}
@@ -88,7 +89,7 @@ def _npz(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: broken, or not a .npz file ({error})") from None
     except Exception as error:
         raise InputError(f"{path}: broken, or not a .npz file ({error})") from None
-    raise InputError(f"{path}: broken, or not a .npz file (it must begin as a ZIP archive does)")
+    raise InputError(f"{path}: broken, or not a .npz file (it is no ZIP archive)")
 
 
 def _torch(path: Path) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def find(path: Path, key: str, kinds: Collection[str], beside: Collection[Path] 
     by_kind: dict[str, list[Path]] = {}
     others = []
     named = {os.path.realpath(one) for one in beside}
-    for file in _walk(path):
+    for file in _walk(path, kinds):
         if os.path.realpath(file) in named:
             continue
         kind = kind_of(file)
@@ -176,21 +176,29 @@ def _advice(path: Path, suffixes: str) -> str:
     return f"must be {suffixes}, or one of the text kinds with {' or '.join(COMPRESSED[::2])}; rename it if it is one"
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, kinds: Collection[str]) -> Iterator[Path]:
     """All files below a folder that aren't hidden, in natural order of their paths; links are followed, once each."""
     seen: set[str] = set()
-    found = []
-    for top, folders, names in os.walk(folder, followlinks=True):
+    found, shards = [], []
+    for top, folders, names in os.walk(folder, followlinks=True, onerror=_refuse_unreadable):
         real = os.path.realpath(top)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        if not folders and not names and top != str(folder) and kind_of(Path(top)) is not None:
-            raise InputError(f"{top}: is an empty folder with the name of a data file; put its files back or remove it")
         folders[:] = [name for name in folders if not _hidden(name)]
         found += [Path(top, name) for name in names if not _hidden(name)]
+        shards += [Path(top, name) for name in folders if kind_of(Path(name)) in kinds]  # as Spark writes them
+    holders = {os.path.realpath(parent) for parent in {parent for file in found for parent in file.parents}}
+    if empty := [shard for shard in shards if os.path.realpath(shard) not in holders]:
+        raise InputError(
+            f"{empty[0]}: a folder with the name of a data file but no data; put its files back or remove it"
+        )
     yield from sorted(found, key=lambda path: natural(str(path.relative_to(folder))))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: can't be read ({error.strerror})") from None
 
 
 def _hidden(name: str) -> bool:
