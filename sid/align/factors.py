@@ -2,7 +2,7 @@
 
 They are found by subspace iteration from a random start with a few columns to spare (Halko, Martinsson and Tropp,
 Finding Structure with Randomness, SIAM Review 2011). A block method is needed, since groups of items that are apart
-share singular values; and the passes read and write rows in blocks, so the matrices may lie on the disk.
+share eigenvalues; and the passes read and write rows in blocks, so the matrices may lie on the disk.
 """
 
 from __future__ import annotations
